@@ -1,0 +1,64 @@
+/// \file conv.h
+/// Sparse convolutions.
+///
+/// Every member of the family computes, over the edges (i, o, k) of a relation (relation.h),
+///
+///     Y[o, co] = sum over edges, over ci of X[i, ci] * W[k, ci, co]   then + bias[co]
+///
+/// Accumulation is float32 with fused multiply-add, in ascending (kernel index, input row, input channel); the bias is
+/// added in float32; one rounding to the feature dtype. float32 results are the same bits at every CPU level and thread
+/// count. A row without edges gives the bias (or 0).
+///
+/// Dense weights have the feature dtype and one of the layouts `(C_out, Kx, Ky, Kz, C_in)`, `(K, C_in, C_out)` or, for a
+/// 1x1x1 stride-1 unpadded kernel, `(C_out, C_in)`. Packed weights (quant.h) take features of any float dtype; codes are
+/// widened to `code * scale + bias` in float32 and the sum is as above.
+#ifndef LATTICE_CONV_H
+#define LATTICE_CONV_H
+
+#include <lattice/quant.h>
+#include <lattice/relation.h>
+#include <lattice/tensor.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/// Options of lat_conv3d. Triples as in lat_kernel_opts (all zero: the default).
+typedef struct lat_conv3d_opts {
+  size_t struct_bytes;           ///< sizeof(lat_conv3d_opts)
+  lat_triple kernel_size;        ///< default (3, 3, 3)
+  lat_triple stride;             ///< default (1, 1, 1)
+  lat_triple padding;            ///< default (0, 0, 0)
+  lat_triple dilation;           ///< default (1, 1, 1)
+  const lat_coords *coordinates; ///< output support (borrowed; retained by the result), or NULL: the forward rule
+} lat_conv3d_opts;
+
+#define LAT_CONV3D_OPTS_INIT                                                                                           \
+  { sizeof(lat_conv3d_opts), {0, 0, 0}, {0, 0, 0}, {0, 0, 0}, {0, 0, 0}, NULL }
+
+/// Convolution over the forward relation of `x`, or onto `opts->coordinates`.
+///
+/// The output stride is `x.stride * stride`. A 1x1x1 stride-1 unpadded kernel without coordinates, and coordinates with
+/// x's own identity, keep x's identity and batch metadata; otherwise the output set is the relation's or the given one,
+/// and the declared batch size carries over. `bias` is `(C_out,)` of any float dtype (rounded to the feature dtype), or
+/// NULL.
+/// Errors: INVALID_ARGUMENT (NULL; geometry; "must use the convolution output stride" for coordinates),
+/// INVALID_DTYPE ("convolution supports float32 and float16 tensors"; "convolution weights must match feature dtype"),
+/// INVALID_SHAPE ("weight input channels must match x.channels"; "weight kernel rows must match the convolution kernel";
+/// "bias must have shape (C_out,)"; "bias channels must match output channels"; a rank that no layout has), OVERFLOW,
+/// OUT_OF_MEMORY.
+LAT_API LAT_CHECKED lat_status lat_conv3d(lat_context *context, const lat_tensor *x, const lat_weight *weight,
+                                          const lat_array_view *bias, const lat_conv3d_opts *opts, lat_tensor **out);
+
+/// Submanifold convolution: the output has x's identity and batch metadata. Uses `kernel_size` (odd on every axis) and
+/// `dilation` of `opts`.
+/// Errors: as lat_conv3d; INVALID_ARGUMENT ("subm_conv3d requires odd kernel_size values"; a stride, padding or
+/// coordinates given).
+LAT_API LAT_CHECKED lat_status lat_subm_conv3d(lat_context *context, const lat_tensor *x, const lat_weight *weight,
+                                               const lat_array_view *bias, const lat_conv3d_opts *opts,
+                                               lat_tensor **out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

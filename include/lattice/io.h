@@ -1,0 +1,95 @@
+/// \file io.h
+/// Point-cloud files and pictures (library `liblattice_io`, on top of `liblattice`).
+///
+/// A cloud is a set of points: positions and any number of named per-point fields, in file order.
+#ifndef LATTICE_IO_H
+#define LATTICE_IO_H
+
+#include <lattice/array.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/// Opaque, reference-counted point cloud. Fields are added while it is built; immutable once shared.
+typedef struct lat_cloud lat_cloud;
+
+/// File formats.
+typedef enum lat_cloud_format {
+  LAT_CLOUD_FORMAT_AUTO = 0, ///< from the content (PLY magic), else from the file name
+  LAT_CLOUD_FORMAT_PLY = 1,  ///< ascii, binary little and big endian; any scalar vertex properties
+  LAT_CLOUD_FORMAT_KITTI = 2 ///< raw little-endian float32 rows of 4 (x y z intensity) or 5 (… ring) values
+} lat_cloud_format;
+
+/// Options of lat_cloud_read. NULL or zero fields mean the defaults.
+typedef struct lat_cloud_read_opts {
+  size_t struct_bytes;      ///< sizeof(lat_cloud_read_opts)
+  lat_cloud_format format;  ///< AUTO: decide
+  int32_t floats_per_point; ///< KITTI: 4 or 5; 0: decided from the file (size and plausibility); ambiguous: an error
+} lat_cloud_read_opts;
+
+#define LAT_CLOUD_READ_OPTS_INIT                                                                                       \
+  { sizeof(lat_cloud_read_opts), LAT_CLOUD_FORMAT_AUTO, 0 }
+
+/// Reads a point cloud. Positions are float32, or float64 when the file stores doubles. Every other scalar property
+/// becomes a field of its own name and type (widened to the nearest dtype of lat_dtype where there is no equal one).
+/// Memory is bounded by the file's real size, whatever its header claims.
+/// Errors: IO_ERROR (missing or unreadable file: the system's reason), BAD_DATA (truncated, lying or malformed: names
+/// the file, the place and what was expected), UNSUPPORTED (a format it does not read), OUT_OF_MEMORY,
+/// INVALID_ARGUMENT.
+LAT_API LAT_CHECKED lat_status lat_cloud_read(lat_context *context, const char *path, const lat_cloud_read_opts *opts,
+                                              lat_cloud **out);
+
+/// New cloud from `(N, 3)` float32 or float64 positions. Copies.
+LAT_API LAT_CHECKED lat_status lat_cloud_create(lat_context *context, const lat_array_view *positions, lat_cloud **out);
+
+/// Adds a per-point field: `(N,)` of any dtype. Copies. Errors: INVALID_ARGUMENT (NULL, an empty or taken name, one with
+/// white space, the names x, y, z), INVALID_SHAPE, OUT_OF_MEMORY.
+LAT_API LAT_CHECKED lat_status lat_cloud_add_field(lat_context *context, lat_cloud *cloud, const char *name,
+                                                   const lat_array_view *values);
+
+LAT_API int64_t lat_cloud_count(const lat_cloud *cloud); ///< points
+
+/// `(N, 3)` positions. Borrowed: valid while a reference is held.
+LAT_API lat_array_view lat_cloud_positions(const lat_cloud *cloud);
+
+LAT_API int32_t lat_cloud_n_fields(const lat_cloud *cloud);
+
+/// Name of field `index` (0 to n_fields - 1), or NULL outside. Borrowed likewise.
+LAT_API const char *lat_cloud_field_name(const lat_cloud *cloud, int32_t index);
+
+/// Values of field `index`; a view of rank 0 with NULL data outside the range. Borrowed likewise.
+LAT_API lat_array_view lat_cloud_field(const lat_cloud *cloud, int32_t index);
+
+/// Index of the field called `name`, or -1.
+LAT_API int32_t lat_cloud_find_field(const lat_cloud *cloud, const char *name);
+
+/// Options of lat_cloud_write_ply. NULL or zero fields mean the defaults.
+typedef struct lat_ply_write_opts {
+  size_t struct_bytes; ///< sizeof(lat_ply_write_opts)
+  int32_t ascii;       ///< non-zero: ascii; 0: binary little endian
+} lat_ply_write_opts;
+
+#define LAT_PLY_WRITE_OPTS_INIT                                                                                        \
+  { sizeof(lat_ply_write_opts), 0 }
+
+/// Writes positions and every field as PLY vertex properties (float16 as float; int64 is refused). The file appears
+/// complete or not at all: a failure leaves no partial file and keeps an old one.
+/// Errors: IO_ERROR (names the path and the system's reason), INVALID_DTYPE, INVALID_ARGUMENT.
+LAT_API LAT_CHECKED lat_status lat_cloud_write_ply(lat_context *context, const lat_cloud *cloud, const char *path,
+                                                   const lat_ply_write_opts *opts);
+
+/// Writes an `(H, W, 3)` uint8 view (any strides) as a PNG. Complete or not at all, as above.
+/// Errors: IO_ERROR, INVALID_SHAPE, INVALID_DTYPE, INVALID_ARGUMENT, OUT_OF_MEMORY.
+LAT_API LAT_CHECKED lat_status lat_image_write_png(lat_context *context, const lat_array_view *image, const char *path);
+
+/// Adds a reference and returns `cloud` (NULL is passed through).
+LAT_API lat_cloud *lat_cloud_retain(const lat_cloud *cloud);
+
+/// Drops a reference; NULL is accepted.
+LAT_API void lat_cloud_release(lat_cloud *cloud);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

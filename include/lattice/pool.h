@@ -1,0 +1,41 @@
+/// \file pool.h
+/// Pooling: local over a relation, global per batch item.
+#ifndef LATTICE_POOL_H
+#define LATTICE_POOL_H
+
+#include <lattice/relation.h>
+#include <lattice/tensor.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/// How contributing rows are reduced.
+typedef enum lat_pool_mode {
+  LAT_POOL_SUM = 0, ///< float32 sum in edge order
+  LAT_POOL_MAX = 1, ///< maximum; NaN wins
+  LAT_POOL_AVG = 2  ///< the sum times 1 / (number of contributors), never the kernel volume
+} lat_pool_mode;
+
+/// Local pool over the forward relation of `x`. Defaults differ from lat_kernel_opts': kernel_size (2, 2, 2), stride
+/// (2, 2, 2). Accumulates in float32 and rounds once; float32 and float16. An output row without edges: sum and avg 0,
+/// max -inf. The output set is the relation's (x's own at stride 1 and padding 0); the declared batch size carries over.
+/// Errors: INVALID_ARGUMENT (NULL; a mode outside the enum; geometry), INVALID_DTYPE ("pooling supports float32 and
+/// float16 tensors"), OVERFLOW, OUT_OF_MEMORY.
+LAT_API LAT_CHECKED lat_status lat_pool3d(lat_context *context, const lat_tensor *x, lat_pool_mode mode,
+                                          const lat_kernel_opts *opts, lat_tensor **out);
+
+/// Reduces the rows of each batch item to one: a dense `(B, C)` array in the feature dtype. Rows go by the batch column
+/// and need not be contiguous. B is the declared batch counts' length; else `batch_size` when >= 0; else the batch size
+/// the tensor carries; else 1 + the largest batch index (0 for no rows). Rows with a batch index outside 0 .. B - 1 do
+/// not take part. `batch_size` -1 means "not given".
+/// Empty items: sum and avg give zeros. Accumulates in float32 (the bits of an item do not depend on the other items).
+/// Errors: INVALID_ARGUMENT (NULL; mode; "batch_size must be non-negative" below -1; "batch_size must match batch_counts
+/// length"; "global_max_pool does not support empty batches", also for B = 0), INVALID_DTYPE, OUT_OF_MEMORY.
+LAT_API LAT_CHECKED lat_status lat_global_pool(lat_context *context, const lat_tensor *x, lat_pool_mode mode,
+                                               int64_t batch_size, lat_array **out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
