@@ -1,0 +1,69 @@
+# Compiler flags of the whole build, and the extra ones of the files that are compiled per CPU level.
+
+if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
+  set(CMAKE_BUILD_TYPE Release CACHE STRING "Release, RelWithDebInfo or Debug" FORCE)
+endif()
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+set(CMAKE_C_STANDARD 11)
+set(CMAKE_C_STANDARD_REQUIRED ON)
+set(CMAKE_C_EXTENSIONS OFF)
+set(CMAKE_C_VISIBILITY_PRESET hidden)
+set(CMAKE_C_FLAGS_RELEASE "-O3 -DNDEBUG")
+set(CMAKE_C_FLAGS_RELWITHDEBINFO "-O2 -g") # assertions stay on: the build type of tests
+
+# No contraction: a*b+c may not become an fma behind our back, because float32 results are the same bits at every level.
+add_compile_options(-ffp-contract=off -fno-math-errno -Wall -Wextra)
+# C11 alone hides POSIX; written as the files themselves would write it, so that both may appear.
+add_compile_definitions(_DEFAULT_SOURCE=)
+if(LATTICE_WERROR)
+  add_compile_options(-Werror)
+endif()
+
+set(lattice_strict_warnings -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla
+                            -Wwrite-strings -Wundef)
+set(lattice_shared_link_options -Wl,--as-needed)
+
+if(LATTICE_SANITIZE)
+  add_compile_options(-fsanitize=${LATTICE_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -g)
+  add_link_options(-fsanitize=${LATTICE_SANITIZE})
+else()
+  # The sanitizers' run-time is linked into programs only, so their symbols are open in a shared library.
+  list(APPEND lattice_shared_link_options -Wl,-z,defs)
+endif()
+if(LATTICE_FUZZ)
+  if(NOT CMAKE_C_COMPILER_ID MATCHES "Clang")
+    message(FATAL_ERROR "LATTICE_FUZZ needs clang (libFuzzer); set CMAKE_C_COMPILER=clang")
+  endif()
+  add_compile_options(-fsanitize=fuzzer-no-link -g)
+endif()
+if(LATTICE_COVERAGE)
+  add_compile_options(--coverage -g)
+  add_link_options(--coverage)
+endif()
+
+set(lattice_openmp_found OFF)
+if(LATTICE_OPENMP)
+  find_package(OpenMP COMPONENTS C)
+  if(OpenMP_C_FOUND)
+    set(lattice_openmp_found ON)
+  else()
+    message(STATUS "lattice: OpenMP not found, loops run serially unless the host gives an executor")
+  endif()
+endif()
+
+# Only these files may contain instructions that the base machine lacks; the registry calls into them after asking the
+# CPU. Built for another machine they collapse to empty tables, so they stay in the list of sources.
+function(lattice_set_level_flags)
+  if(NOT CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
+    return()
+  endif()
+  set(avx2_flags -mavx2 -mfma -mf16c -mbmi2 -mpopcnt)
+  set(avx512_flags -mavx512f -mavx512bw -mavx512dq -mavx512vl ${avx2_flags} -mprefer-vector-width=512)
+  foreach(source ${ARGN})
+    if(source MATCHES "/level_avx2\\.c$")
+      set_source_files_properties("${source}" PROPERTIES COMPILE_OPTIONS "${avx2_flags}")
+    elseif(source MATCHES "/level_avx512\\.c$")
+      set_source_files_properties("${source}" PROPERTIES COMPILE_OPTIONS "${avx512_flags}")
+    endif()
+  endforeach()
+endfunction()
