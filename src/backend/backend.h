@@ -1,0 +1,62 @@
+/// The device seam: one table of functions per device. Operators reach devices only through it.
+///
+/// Every slot returns LAT_STATUS_OK or fails for lack of memory or by its device; arguments were checked above. `context`
+/// gives threads, memory and the CPU level. Slots are deterministic: same descriptor, same bits, any thread count.
+#ifndef LATTICE_BACKEND_BACKEND_H
+#define LATTICE_BACKEND_BACKEND_H
+
+#include <lattice/context.h>
+
+#include "backend/desc.h"
+
+/// Hash index over coordinate rows; created and read through the slots below.
+typedef struct lat__coord_index lat__coord_index;
+
+typedef struct lat__backend lat__backend;
+
+struct lat__backend {
+  const char *name; ///< "cpu"
+
+  // Coordinates: rows are (n, 4) int32.
+
+  /// Index of the first occurrence of every distinct row. `rows` must outlive the index.
+  lat_status (*index_create)(lat_context *context, const int32_t *rows, int64_t n_rows, lat__coord_index **out);
+  void (*index_destroy)(lat_context *context, lat__coord_index *index);
+  /// result[q] = first row equal to query q, or -1.
+  lat_status (*index_lookup)(lat_context *context, const lat__coord_index *index, const int32_t *queries,
+                             int64_t n_queries, int32_t *result);
+  /// Distinct rows in first-seen order: `unique` (room for n_rows rows), `inverse` (n_rows; NULL: not wanted), the count.
+  lat_status (*unique_rows)(lat_context *context, const int32_t *rows, int64_t n_rows, int32_t *unique,
+                            int32_t *inverse, int64_t *n_unique);
+
+  // Relations.
+
+  /// Fills `out`; its arrays come from lat__alloc and belong to the caller.
+  lat_status (*relation_build)(lat_context *context, const lat__relation_desc *desc, lat__pairs *out);
+  lat_status (*radius)(lat_context *context, const lat__radius_desc *desc, lat__radius_result *out);
+
+  // Features.
+
+  lat_status (*conv)(lat_context *context, const lat__conv_desc *desc);
+  lat_status (*pool)(lat_context *context, const lat__pool_desc *desc);
+  lat_status (*global_pool)(lat_context *context, const lat__global_pool_desc *desc);
+  lat_status (*unary)(lat_context *context, const lat__unary_desc *desc);
+  lat_status (*channel_stats)(lat_context *context, const lat__channel_stats_desc *desc);
+  lat_status (*norm)(lat_context *context, const lat__norm_desc *desc);
+  lat_status (*join_add)(lat_context *context, const lat__join_desc *desc);
+  lat_status (*join_cat)(lat_context *context, const lat__join_desc *desc);
+  lat_status (*gather)(lat_context *context, const lat__gather_desc *desc);
+  lat_status (*voxel_reduce)(lat_context *context, const lat__voxel_reduce_desc *desc);
+  lat_status (*interpolate)(lat_context *context, const lat__interpolate_desc *desc);
+};
+
+/// The CPU's table. Static storage.
+const lat__backend *lat__backend_cpu(void);
+
+/// Best CPU level of this machine that is not above `cap` (AUTO: no cap).
+lat_cpu_level lat__backend_cpu_level(lat_cpu_level cap);
+
+/// The table that a context works with.
+const lat__backend *lat__backend_of(const lat_context *context);
+
+#endif

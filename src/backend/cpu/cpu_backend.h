@@ -1,0 +1,15 @@
+/// The CPU's slots, one source file per family. Only cpu_backend.c puts them into the table.
+#ifndef LATTICE_BACKEND_CPU_CPU_BACKEND_H
+#define LATTICE_BACKEND_CPU_CPU_BACKEND_H
+
+#include "backend/backend.h"
+
+// cpu_index.c
+lat_status lat__cpu_index_create(lat_context *context, const int32_t *rows, int64_t n_rows, lat__coord_index **out);
+void lat__cpu_index_destroy(lat_context *context, lat__coord_index *index);
+lat_status lat__cpu_index_lookup(lat_context *context, const lat__coord_index *index, const int32_t *queries,
+                                 int64_t n_queries, int32_t *result);
+lat_status lat__cpu_unique_rows(lat_context *context, const int32_t *rows, int64_t n_rows, int32_t *unique,
+                                int32_t *inverse, int64_t *n_unique);
+
+#endif

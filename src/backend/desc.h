@@ -1,0 +1,196 @@
+/// What an operator asks of a device: plain pointers, counts and dtypes. No coordinate sets, relations or tensors here.
+///
+/// Features are row-major `(rows, channels)`, contiguous, float32 or float16. Descriptors borrow everything.
+#ifndef LATTICE_BACKEND_DESC_H
+#define LATTICE_BACKEND_DESC_H
+
+#include <stdbool.h>
+
+#include <lattice/array.h>
+
+/// Rows of the output that one block of pair lists covers; local row numbers fit uint16.
+#define LAT__PAIR_BLOCK_ROWS 512
+
+/// A relation as kernels read it: for every block of LAT__PAIR_BLOCK_ROWS output rows and every kernel element the list
+/// of (input row, output row within the block).
+///
+///     list of (block b, kernel k):  offsets[b * n_kernels + k] .. offsets[b * n_kernels + k + 1]
+///
+/// Within a list, pairs of the same output row have ascending input rows; otherwise the order is the builder's.
+typedef struct lat__pairs {
+  int64_t n_in;
+  int64_t n_out;
+  int64_t n_edges;
+  int64_t n_blocks; ///< ceil(n_out / LAT__PAIR_BLOCK_ROWS)
+  int32_t n_kernels;
+  int64_t *offsets;     ///< n_blocks * n_kernels + 1
+  int32_t *in_rows;     ///< n_edges
+  uint16_t *local_rows; ///< n_edges: out_row - block * LAT__PAIR_BLOCK_ROWS
+} lat__pairs;
+
+/// Geometry and sets of a kernel relation to build: pairs (i, o, k) with i = o * stride + offset_k - padding.
+typedef struct lat__relation_desc {
+  const int32_t *in_rows; ///< (n_in, 4)
+  int64_t n_in;
+  const int32_t *out_rows; ///< (n_out, 4); the same pointer as in_rows for a submanifold relation
+  int64_t n_out;
+  lat_triple kernel_size, stride, padding, dilation;
+  const int32_t *offsets; ///< (n_kernels, 3) kernel offsets, dilation applied
+  int32_t n_kernels;
+} lat__relation_desc;
+
+/// Where a weight lies in memory.
+typedef enum lat__weight_form {
+  LAT__WEIGHT_OUT_KERNEL_IN = 0, ///< (C_out, K, C_in): dense 5-D and linear
+  LAT__WEIGHT_KERNEL_IN_OUT = 1, ///< (K, C_in, C_out)
+  LAT__WEIGHT_PACKED = 2         ///< quant.h storage
+} lat__weight_form;
+
+/// A weight of a convolution or a linear layer.
+typedef struct lat__weight_desc {
+  lat__weight_form form;
+  lat_dtype dtype;       ///< of `data`, or of scales and biases
+  const void *data;      ///< dense elements
+  int32_t bits;          ///< packed: 4 or 8
+  int32_t group_size;    ///< packed
+  int64_t storage_in;    ///< packed: C_in rounded up to whole groups
+  const uint32_t *words; ///< packed
+  const void *scales;    ///< packed
+  const void *biases;    ///< packed
+} lat__weight_desc;
+
+/// Y = relation sum of X W, then + bias, then one rounding.
+typedef struct lat__conv_desc {
+  const lat__pairs *pairs; ///< NULL: row i meets row i under the only kernel element
+  int64_t n_in, n_out, c_in, c_out;
+  int32_t n_kernels;
+  lat_dtype dtype; ///< of x and y
+  const void *x;   ///< (n_in, c_in)
+  lat__weight_desc weight;
+  const float *bias; ///< (c_out,) already rounded to the feature dtype, or NULL
+  void *y;           ///< (n_out, c_out)
+} lat__conv_desc;
+
+/// Local pool.
+typedef struct lat__pool_desc {
+  const lat__pairs *pairs;
+  int64_t n_in, n_out, channels;
+  lat_dtype dtype;
+  int mode;      ///< lat_pool_mode
+  const void *x; ///< (n_in, channels)
+  void *y;       ///< (n_out, channels)
+} lat__pool_desc;
+
+/// Per-item reduction of rows.
+typedef struct lat__global_pool_desc {
+  int64_t n_rows, n_items, channels;
+  lat_dtype dtype;
+  int mode;                    ///< lat_pool_mode
+  const int64_t *item_offsets; ///< n_items + 1
+  const int32_t *item_rows;    ///< rows of the items, ascending within one; NULL: entry r is row r
+  const void *x;
+  void *y; ///< (n_items, channels)
+} lat__global_pool_desc;
+
+/// Element-wise functions.
+typedef enum lat__unary {
+  LAT__UNARY_RELU = 0,
+  LAT__UNARY_GELU_ERF = 1,
+  LAT__UNARY_GELU_TANH = 2,
+  LAT__UNARY_GELU_FAST = 3,
+  LAT__UNARY_CAST = 4
+} lat__unary;
+
+typedef struct lat__unary_desc {
+  lat__unary kind;
+  int64_t count;
+  lat_dtype dtype_in, dtype_out;
+  const void *x;
+  void *y;
+} lat__unary_desc;
+
+/// Per-channel mean and population variance over all rows.
+typedef struct lat__channel_stats_desc {
+  int64_t n_rows, channels;
+  lat_dtype dtype;
+  const void *x;
+  float *mean; ///< (channels,)
+  float *var;  ///< (channels,)
+} lat__channel_stats_desc;
+
+/// Norms; parameters in float32.
+typedef enum lat__norm { LAT__NORM_BATCH = 0, LAT__NORM_LAYER = 1, LAT__NORM_RMS = 2 } lat__norm;
+
+typedef struct lat__norm_desc {
+  lat__norm kind;
+  int64_t n_rows, channels;
+  lat_dtype dtype_in, dtype_out;
+  float eps;
+  const float *mean, *var;    ///< batch only
+  const float *weight, *bias; ///< or NULL
+  const void *x;
+  void *y;
+} lat__norm_desc;
+
+/// y[r] = sum or concatenation of rows of two operands; a row number of -1 stands for zeros, exactly.
+typedef struct lat__join_desc {
+  int64_t n_rows;
+  int64_t lhs_channels, rhs_channels;
+  lat_dtype lhs_dtype, rhs_dtype, dtype_out;
+  const int32_t *lhs_rows; ///< (n_rows,); NULL: row r
+  const int32_t *rhs_rows; ///< (n_rows,); NULL: row r
+  const void *lhs, *rhs;
+  void *y; ///< add: (n_rows, channels); concatenation: (n_rows, lhs + rhs channels)
+} lat__join_desc;
+
+/// y[r] = x[rows[r]], copied.
+typedef struct lat__gather_desc {
+  int64_t n_rows; ///< of y
+  int64_t row_bytes;
+  const int32_t *rows; ///< -1 gives a zero row
+  const void *x;
+  void *y;
+} lat__gather_desc;
+
+/// Reduction of point rows into voxels, in point order.
+typedef struct lat__voxel_reduce_desc {
+  int64_t n_points, n_voxels, channels;
+  lat_dtype dtype;
+  int reduction;               ///< lat_voxel_reduction
+  const int32_t *inverse_rows; ///< (n_points,)
+  const int32_t *counts;       ///< (n_voxels,)
+  const void *x;               ///< (n_points, channels)
+  void *y;                     ///< (n_voxels, channels)
+} lat__voxel_reduce_desc;
+
+/// y[p] = sum over slots of weight * x[row]; rows of -1 are skipped.
+typedef struct lat__interpolate_desc {
+  int64_t n_points, n_voxels, channels;
+  lat_dtype dtype;
+  const int32_t *rows;  ///< (n_points, 8)
+  const float *weights; ///< (n_points, 8)
+  const void *x;        ///< (n_voxels, channels)
+  void *y;              ///< (n_points, channels)
+} lat__interpolate_desc;
+
+/// Closed-ball neighbours of query coordinates; a duplicated source is seen once, by its first row.
+typedef struct lat__radius_desc {
+  const int32_t *source_rows; ///< (n_sources, 4)
+  int64_t n_sources;
+  const int32_t *query_rows; ///< (n_queries, 4)
+  int64_t n_queries;
+  double radius;
+  int64_t max_neighbors; ///< 0: all
+} lat__radius_desc;
+
+/// Result of a radius query; every array comes from lat__alloc and belongs to the caller.
+typedef struct lat__radius_result {
+  int64_t n_edges;
+  int64_t *row_offsets; ///< n_queries + 1
+  int32_t *query_rows;  ///< n_edges, as the following
+  int32_t *source_rows;
+  int32_t *neighbor_ids;
+  float *squared_distances;
+} lat__radius_result;
+
+#endif

@@ -1,0 +1,62 @@
+/// Owned arrays as the library sees them.
+#ifndef LATTICE_CORE_ARRAY_INTERNAL_H
+#define LATTICE_CORE_ARRAY_INTERNAL_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include <lattice/array.h>
+
+struct lat_array {
+  atomic_int refcount;
+  lat_context *context;        ///< retained
+  lat_array_view view;         ///< contiguous
+  void (*release)(void *user); ///< wrapped memory: called once at the end
+  void *user;
+  bool owned; ///< the memory came from lat__alloc
+};
+
+/// New contiguous array, content undefined. `op` names the caller in errors.
+/// Errors: INVALID_SHAPE, INVALID_DTYPE, OVERFLOW, OUT_OF_MEMORY.
+LAT_CHECKED lat_status lat__array_new(lat_context *context, const char *op, lat_dtype dtype, int32_t rank,
+                                      const int64_t *shape, lat_array **out);
+
+/// New `(rows, columns)` array, content undefined.
+LAT_CHECKED lat_status lat__array_new_2d(lat_context *context, const char *op, lat_dtype dtype, int64_t rows,
+                                         int64_t columns, lat_array **out);
+
+/// New `(n,)` array, content undefined.
+LAT_CHECKED lat_status lat__array_new_1d(lat_context *context, const char *op, lat_dtype dtype, int64_t n,
+                                         lat_array **out);
+
+/// Checks a view that a caller handed in as argument `name` of `op`: not NULL, known dtype and device, rank in range, no
+/// negative axis, data present unless empty, element count and bytes within range. Returns the element count.
+LAT_CHECKED lat_status lat__view_check(const char *op, const char *name, const lat_array_view *view, int64_t *count);
+
+/// True when the view is contiguous in row-major order (axes of length 1 and empty arrays do not matter).
+bool lat__view_contiguous(const lat_array_view *view);
+
+/// `*out` = the view's elements as a contiguous array: wraps `view` without copying when it is contiguous already.
+LAT_CHECKED lat_status lat__view_contiguous_array(lat_context *context, const char *op, const lat_array_view *view,
+                                                  lat_array **out);
+
+/// `*out` = a `(channels,)` float parameter widened to float32 after rounding to `round_to` (LAT_DTYPE_F16 rounds;
+/// LAT_DTYPE_F32 does not). NULL view: `*out` = NULL. Errors name `op` and `name`: "<name> must have shape (C,)".
+LAT_CHECKED lat_status lat__channel_vector(lat_context *context, const char *op, const char *name,
+                                           const lat_array_view *view, int64_t channels, lat_dtype round_to,
+                                           lat_array **out);
+
+/// True for float32 and float16.
+static inline bool lat__dtype_is_feature(lat_dtype dtype) {
+  return dtype == LAT_DTYPE_F32 || dtype == LAT_DTYPE_F16;
+}
+
+/// Feature dtype that holds both: equal stays, float16 with float32 is float32.
+static inline lat_dtype lat__dtype_promote(lat_dtype a, lat_dtype b) {
+  return a == b ? a : LAT_DTYPE_F32;
+}
+
+/// Text "(a, b, c)" of a shape, for error messages. Returns `buffer`.
+const char *lat__shape_text(const lat_array_view *view, char *buffer, size_t buffer_bytes);
+
+#endif
