@@ -1,0 +1,49 @@
+# A thin front over CMake. Everything is built under build/; results of the demo go to out/.
+#   make demo [SCAN=file.bin|file.ply]   set up, build, run the network of the quickstart over a scan
+#   make check                           set up, build, run the whole test suite
+#   make bench [PROBLEMS="..."]          measure; one JSON object a line
+#   make install PREFIX=/usr/local       headers, libraries, program, CMake and pkg-config files
+#   make clean
+PREFIX ?= /usr/local
+SCAN ?=
+PROBLEMS ?=
+CMAKE_FLAGS ?=
+CTEST_FLAGS ?=
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+
+.PHONY: all demo check bench install clean setup release dev
+
+all: release
+
+setup:
+	@bash tools/setup.sh build
+
+release: setup
+	@cmake --preset release $(CMAKE_FLAGS) >build/release.log 2>&1 || { cat build/release.log; exit 1; }
+	@cmake --build build/release -j $(JOBS)
+
+dev: setup
+	@cmake --preset dev $(CMAKE_FLAGS) >build/dev.log 2>&1 || { cat build/dev.log; exit 1; }
+	@cmake --build build/dev -j $(JOBS)
+
+demo: release
+	@mkdir -p out
+	@build/release/lattice demo $(if $(SCAN),"$(SCAN)")
+
+check: dev
+	@ctest --test-dir build/dev -j $(JOBS) --output-on-failure $(CTEST_FLAGS)
+
+bench: release
+	@build/release/lattice bench $(PROBLEMS)
+
+# Nothing is configured as root: `make && sudo make install` only copies.
+install:
+	@[ -e build/release/CMakeCache.txt ] || $(MAKE) release
+	@cmake --install build/release --prefix "$(PREFIX)"
+
+clean:
+	@rm -rf build out
+
+setup release dev: | build
+build:
+	@mkdir -p build
