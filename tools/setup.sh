@@ -5,12 +5,16 @@
 # usage: tools/setup.sh build     the library, the program, the tests (Makefile)
 #        tools/setup.sh lint      formatter, shell checker
 #        tools/setup.sh clang     clang with sanitizers, libFuzzer and OpenMP
-#        tools/setup.sh analysis  clang-tidy, cppcheck, valgrind, lcov
+#        tools/setup.sh analysis  clang-tidy, cppcheck
+#        tools/setup.sh valgrind, tools/setup.sh coverage
 #        tools/setup.sh aarch64   cross compiler and emulator
 set -euo pipefail
 
-# "what must be there | package | why": what is a command, or a header with its folder-less name.
-needs_build='gcc|gcc|compiles the library
+# Lines "what must be there | package | why": what is a command, a header, or a library marked with @.
+needs() {
+  case $1 in
+    build) cat <<'END' ;;
+gcc|gcc|compiles the library
 g++|g++|compiles the C++ consumer among the tests
 cmake|cmake|configures the build
 ninja|ninja-build|runs the build
@@ -20,20 +24,33 @@ python3|python3|runs the source checks
 cmocka.h|libcmocka-dev|the test framework
 png.h|libpng-dev|writes pictures
 zlib.h|zlib1g-dev|needed by libpng
-jansson.h|libjansson-dev|JSON output of the program'
-needs_lint='clang-format|clang-format|checks the code style
+jansson.h|libjansson-dev|JSON output of the program
+END
+    lint) cat <<'END' ;;
+clang-format|clang-format|checks the code style
 shellcheck|shellcheck|checks the shell scripts
 g++|g++|checks that the headers compile as C++
-python3|python3|runs the source checks'
-needs_clang='clang|clang|compiles with sanitizers and libFuzzer
+python3|python3|runs the source checks
+END
+    clang) cat <<'END' ;;
+clang|clang|compiles with sanitizers and libFuzzer
 llvm-symbolizer|llvm|names functions in sanitizer reports
-@libomp|libomp-dev|OpenMP for clang'
-needs_analysis='clang-tidy|clang-tidy|static analysis
+@libomp|libomp-dev|OpenMP for clang
+END
+    analysis) cat <<'END' ;;
+clang-tidy|clang-tidy|static analysis
 cppcheck|cppcheck|static analysis
-valgrind|valgrind|memory errors without instrumentation
-lcov|lcov|coverage report'
-needs_aarch64='aarch64-linux-gnu-gcc|gcc-aarch64-linux-gnu|compiles for 64-bit Arm
-qemu-aarch64-static|qemu-user-static|runs what was compiled'
+END
+    valgrind) echo 'valgrind|valgrind|finds memory errors without instrumentation' ;;
+    coverage) echo 'lcov|lcov|reports coverage' ;;
+    aarch64) cat <<'END' ;;
+aarch64-linux-gnu-gcc|gcc-aarch64-linux-gnu|compiles for 64-bit Arm
+aarch64-linux-gnu-gcc|libc6-dev-arm64-cross|the C library for it
+qemu-aarch64-static|qemu-user-static|runs what was compiled
+END
+    *) return 1 ;;
+  esac
+}
 
 has_header() {
   local compiler
@@ -56,10 +73,9 @@ old_cmake() {
 }
 
 main() {
-  local group=${1:-build} list name=needs_${1:-build} what package why
+  local group=${1:-build} list what package why
   local packages=()
-  list=${!name:-}
-  [ -n "$list" ] || { echo "setup: unknown group '$group'" >&2; exit 2; }
+  list=$(needs "$group") || { echo "setup: unknown group '$group'" >&2; exit 2; }
   while IFS='|' read -r what package why; do
     present "$what" && continue
     packages+=("$package")

@@ -42,4 +42,4 @@ if [ -x "$prefix/bin/lattice" ]; then
   mv "$prefix" "$work/moved"
   "$work/moved/bin/lattice" --help >/dev/null
 fi
-step done
+step "done"
