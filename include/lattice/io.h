@@ -31,24 +31,38 @@ typedef struct lat_cloud_read_opts {
 #define LAT_CLOUD_READ_OPTS_INIT                                                                                       \
   { sizeof(lat_cloud_read_opts), LAT_CLOUD_FORMAT_AUTO, 0 }
 
-/// Reads a point cloud. Positions are float32, or float64 when the file stores doubles. Every other scalar property
-/// becomes a field of its own name and type (widened to the nearest dtype of lat_dtype where there is no equal one).
-/// Memory is bounded by the file's real size, whatever its header claims.
-/// Errors: IO_ERROR (missing or unreadable file: the system's reason), BAD_DATA (truncated, lying or malformed: names
-/// the file, the place and what was expected), UNSUPPORTED (a format it does not read), OUT_OF_MEMORY,
-/// INVALID_ARGUMENT.
+/// Reads a point cloud from a regular file. Positions are float32, or float64 when the file stores a coordinate as a
+/// type that float32 does not hold (double, int, uint). Every other scalar property becomes a field of its own name and
+/// type; types without an equal dtype are widened (char and short to int32, ushort to uint32). The columns of a KITTI
+/// file are called `intensity` and `ring`. NaN and infinities are read as they are; list properties are stepped over.
+///
+/// Memory is bounded by the file's real size, whatever its header claims: the file once, and for each of its bytes at
+/// most four bytes of arrays.
+///
+/// PLY: a header of at most 1 MiB, 32 elements and 512 properties; lines end in LF, CR LF or CR; one element a line in
+/// ascii; nothing but white space after the last element. KITTI without `floats_per_point`: where the size fits 4 and 5,
+/// the values decide (an intensity is 0 to 65535, a ring a whole number below 1024).
+/// Errors: IO_ERROR (missing or unreadable file, a directory, a pipe: the system's reason), BAD_DATA (truncated, lying
+/// or malformed: names the file, the place and what was expected), UNSUPPORTED (a format it does not read),
+/// OUT_OF_MEMORY, INVALID_ARGUMENT (NULL, a value of `opts`).
 LAT_API LAT_CHECKED lat_status lat_cloud_read(lat_context *context, const char *path, const lat_cloud_read_opts *opts,
                                               lat_cloud **out);
 
-/// New cloud from `(N, 3)` float32 or float64 positions. Copies.
+/// New cloud from `(N, 3)` float32 or float64 positions (any strides). Copies.
+/// Errors: INVALID_ARGUMENT (NULL), INVALID_SHAPE ("positions must have shape (N, 3)"), INVALID_DTYPE ("positions must be
+/// float32 or float64"), OUT_OF_MEMORY.
 LAT_API LAT_CHECKED lat_status lat_cloud_create(lat_context *context, const lat_array_view *positions, lat_cloud **out);
 
-/// Adds a per-point field: `(N,)` of any dtype. Copies. Errors: INVALID_ARGUMENT (NULL, an empty or taken name, one with
-/// white space, the names x, y, z), INVALID_SHAPE, OUT_OF_MEMORY.
+/// Adds a per-point field: `(N,)` of any dtype. Copies values and name. Errors: INVALID_ARGUMENT (NULL, a taken name, one
+/// of no or over 255 bytes or with white space, the names x, y, z), INVALID_SHAPE, INVALID_DTYPE, OUT_OF_MEMORY.
 LAT_API LAT_CHECKED lat_status lat_cloud_add_field(lat_context *context, lat_cloud *cloud, const char *name,
                                                    const lat_array_view *values);
 
 LAT_API int64_t lat_cloud_count(const lat_cloud *cloud); ///< points
+
+/// How the points were stored, for people: "PLY (ascii)", "KITTI (4 floats a point)", …; "memory" for a cloud made by
+/// lat_cloud_create. Static storage.
+LAT_API const char *lat_cloud_source(const lat_cloud *cloud);
 
 /// `(N, 3)` positions. Borrowed: valid while a reference is held.
 LAT_API lat_array_view lat_cloud_positions(const lat_cloud *cloud);
@@ -73,14 +87,20 @@ typedef struct lat_ply_write_opts {
 #define LAT_PLY_WRITE_OPTS_INIT                                                                                        \
   { sizeof(lat_ply_write_opts), 0 }
 
-/// Writes positions and every field as PLY vertex properties (float16 as float; int64 is refused). The file appears
-/// complete or not at all: a failure leaves no partial file and keeps an old one.
-/// Errors: IO_ERROR (names the path and the system's reason), INVALID_DTYPE, INVALID_ARGUMENT.
+/// Writes positions and every field as PLY vertex properties (float16 as float; int64 is refused). Text has as many digits
+/// as reading the same value back needs. Equal clouds give equal bytes.
+///
+/// The file appears complete or not at all: it is written under another name in the target's folder and then moved, so a
+/// failure leaves no partial file and keeps an old one. A symbolic link is replaced by the file.
+/// Errors: IO_ERROR (names the path and the system's reason; a directory or device as target), INVALID_DTYPE,
+/// INVALID_ARGUMENT (NULL), OUT_OF_MEMORY.
 LAT_API LAT_CHECKED lat_status lat_cloud_write_ply(lat_context *context, const lat_cloud *cloud, const char *path,
                                                    const lat_ply_write_opts *opts);
 
-/// Writes an `(H, W, 3)` uint8 view (any strides) as a PNG. Complete or not at all, as above.
-/// Errors: IO_ERROR, INVALID_SHAPE, INVALID_DTYPE, INVALID_ARGUMENT, OUT_OF_MEMORY.
+/// Writes an `(H, W, 3)` uint8 view (any strides) as a PNG, red first, the top row first. Complete or not at all, as
+/// above. libpng takes its own small buffers from the C library.
+/// Errors: IO_ERROR, INVALID_SHAPE ("image must have shape (H, W, 3)"; an empty image), INVALID_DTYPE ("image must be
+/// uint8"), INVALID_ARGUMENT (NULL), OUT_OF_MEMORY.
 LAT_API LAT_CHECKED lat_status lat_image_write_png(lat_context *context, const lat_array_view *image, const char *path);
 
 /// Adds a reference and returns `cloud` (NULL is passed through).

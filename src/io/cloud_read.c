@@ -1,0 +1,67 @@
+/// lat_cloud_read: finds out the format, reads the bytes, hands them to the format's parser.
+#include <string.h>
+#include <strings.h>
+
+#include "core/compiler.h"
+#include "io/cloud_internal.h"
+#include "io/io_file.h"
+
+static bool starts_as_ply(const lat__io_content *content) {
+  return content->n_bytes >= 4 && memcmp(content->bytes, "ply", 3) == 0 &&
+         (content->bytes[3] == '\n' || content->bytes[3] == '\r');
+}
+
+static bool ends_with(const char *path, const char *ending) {
+  size_t n = strlen(path), m = strlen(ending);
+  return n >= m && strcasecmp(path + (n - m), ending) == 0;
+}
+
+static lat_cloud_format guess_format(const lat__io_content *content) {
+  if (starts_as_ply(content) || ends_with(content->path, ".ply")) return LAT_CLOUD_FORMAT_PLY;
+  if (ends_with(content->path, ".bin")) return LAT_CLOUD_FORMAT_KITTI;
+  return LAT_CLOUD_FORMAT_AUTO;
+}
+
+static lat_status check_opts(const lat_cloud_read_opts *opts) {
+  if (opts->format < LAT_CLOUD_FORMAT_AUTO || opts->format > LAT_CLOUD_FORMAT_KITTI) {
+    return lat_fail(LAT_STATUS_INVALID_ARGUMENT, "cloud_read: format: got %d, expected a value of lat_cloud_format",
+                    (int)opts->format);
+  }
+  if (opts->floats_per_point != 0 && opts->floats_per_point != 4 && opts->floats_per_point != 5) {
+    return lat_fail(LAT_STATUS_INVALID_ARGUMENT,
+                    "cloud_read: floats_per_point: got %d, expected 4 or 5, or 0 to decide",
+                    (int)opts->floats_per_point);
+  }
+  return LAT_STATUS_OK;
+}
+
+static lat_status parse(lat_context *context, const lat__io_content *content, const lat_cloud_read_opts *opts,
+                        lat_cloud **out) {
+  lat_cloud_format format = opts->format ? opts->format : guess_format(content);
+  if (format == LAT_CLOUD_FORMAT_PLY) return lat__ply_parse(context, content, out);
+  if (format == LAT_CLOUD_FORMAT_KITTI) return lat__kitti_parse(context, content, opts->floats_per_point, out);
+  return lat_fail(LAT_STATUS_UNSUPPORTED,
+                  "cloud_read: %s: unknown format: got a file that begins with '%s', expected PLY or a .bin of floats",
+                  lat__io_path(content->path).text,
+                  lat__io_excerpt(content->bytes, content->n_bytes < 8 ? content->n_bytes : 8).text);
+}
+
+lat_status lat_cloud_read(lat_context *context, const char *path, const lat_cloud_read_opts *opts, lat_cloud **out) {
+  lat_status status = LAT_STATUS_OK;
+  lat_array *bytes = NULL;
+  lat_cloud_read_opts known = LAT_CLOUD_READ_OPTS_INIT;
+  lat__io_content content = {path, NULL, 0};
+  if (!out) return lat_fail(LAT_STATUS_INVALID_ARGUMENT, "cloud_read: out must not be NULL");
+  *out = NULL;
+  if (!context || !path) {
+    return lat_fail(LAT_STATUS_INVALID_ARGUMENT, "cloud_read: %s must not be NULL", context ? "path" : "context");
+  }
+  LAT_TRY(lat__io_copy_opts("cloud_read", opts, sizeof known, &known), done);
+  LAT_TRY(check_opts(&known), done);
+  LAT_TRY(lat__io_read_file(context, "cloud_read", path, &bytes, &content.n_bytes), done);
+  content.bytes = lat_array_data(bytes);
+  LAT_TRY(parse(context, &content, &known, out), done);
+done:
+  lat_array_release(bytes);
+  return status;
+}
