@@ -1,0 +1,79 @@
+/// The program `lattice`: finds the verb and runs it.
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli.h"
+
+// A verb whose file is not in the build is left out: its operators are not written yet, or it was left out on purpose.
+#pragma weak cmd_voxelize
+#pragma weak cmd_simulate
+#pragma weak cmd_demo
+#pragma weak cmd_bench
+
+typedef struct verb {
+  const char *name;
+  int (*run)(int argc, char **argv);
+  const char *summary;
+} verb;
+
+static const verb verbs[] = {
+    {"info", cmd_info, "show what a point-cloud file holds"},
+    {"voxelize", cmd_voxelize, "reduce a point cloud to one point per voxel"},
+    {"simulate", cmd_simulate, "make a labelled lidar sweep of a street"},
+    {"demo", cmd_demo, "run a small sparse network over a sweep and draw its features"},
+    {"bench", cmd_bench, "measure operators and the limits of the machine"},
+};
+
+static void print_help(FILE *out) {
+  fprintf(out,
+          "usage: lattice VERB [arguments]\n\nSparse 3-D tensors on point clouds, from the command line.\n\nverbs:\n");
+  for (int i = 0; i < CLI_COUNT(verbs); i++) {
+    if (verbs[i].run) fprintf(out, "  %-10s %s\n", verbs[i].name, verbs[i].summary);
+  }
+  fprintf(out, "\n  --help, --version\n\n"
+               "`lattice VERB --help` explains a verb.\n"
+               "Files: PLY and KITTI/nuScenes .bin. Exit codes: 0 done, 1 failed, 2 wrong command line.\n");
+}
+
+static const verb *find_verb(const char *name) {
+  for (int i = 0; i < CLI_COUNT(verbs); i++) {
+    if (strcmp(name, verbs[i].name) == 0 && verbs[i].run) return &verbs[i];
+  }
+  return NULL;
+}
+
+static int run(int argc, char **argv) {
+  if (argc < 2) {
+    print_help(stderr);
+    return CLI_USAGE;
+  }
+  if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || (strcmp(argv[1], "help") == 0 && argc == 2)) {
+    print_help(stdout);
+    return CLI_OK;
+  }
+  if (strcmp(argv[1], "--version") == 0) {
+    printf("lattice %s\n", lat_version());
+    return CLI_OK;
+  }
+  bool wants_help = strcmp(argv[1], "help") == 0;
+  const verb *chosen = find_verb(argv[wants_help ? 2 : 1]);
+  if (!chosen) {
+    fprintf(stderr, "lattice: unknown verb '%s', expected one of those that `lattice --help` lists\n",
+            argv[wants_help ? 2 : 1]);
+    return CLI_USAGE;
+  }
+  char help[] = "--help";
+  char *help_arguments[] = {argv[wants_help ? 2 : 1], help, NULL};
+  return wants_help ? chosen->run(2, help_arguments) : chosen->run(argc - 1, argv + 1);
+}
+
+int main(int argc, char **argv) {
+  int code = run(argc, argv);
+  // A result that did not reach its reader (a full disk, a closed pipe) is a failure.
+  if (fflush(stdout) != 0 || ferror(stdout)) {
+    fprintf(stderr, "lattice: cannot write to standard output: %s\n", strerror(errno));
+    if (code == CLI_OK) code = CLI_FAILURE;
+  }
+  return code;
+}
