@@ -31,7 +31,7 @@ lat_status cli_context_create(int64_t n_threads, uint64_t seed, lat_context **ou
 }
 
 int cli_print_json(const char *verb, json_t *json) {
-  int failed = !json || json_dumpf(json, stdout, JSON_REAL_PRECISION(9)) != 0;
+  int failed = !json || json_dumpf(json, stdout, JSON_REAL_PRECISION(15)) != 0;
   json_decref(json);
   if (failed) return cli_failure(verb, "cannot print the result as JSON");
   putchar('\n');

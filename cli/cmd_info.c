@@ -1,5 +1,6 @@
 /// `lattice info FILE`: what a point-cloud file holds.
 #include <stdio.h>
+#include <string.h>
 
 #include "cli.h"
 
@@ -47,7 +48,9 @@ static int print_text(const char *path, const lat_cloud *cloud) {
     column c = column_at(cloud, i);
     printf("%-16s %-8s ", c.name, c.dtype);
     if (c.stats.n_finite) {
-      printf("%14.9g %14.9g %14.9g ", c.stats.min, c.stats.max, c.stats.mean);
+      // float32 values have about seven digits; more would be noise.
+      int digits = strcmp(c.dtype, "float32") == 0 ? 7 : 10;
+      printf("%14.*g %14.*g %14.*g ", digits, c.stats.min, digits, c.stats.max, digits, c.stats.mean);
     } else {
       printf("%14s %14s %14s ", "-", "-", "-");
     }
