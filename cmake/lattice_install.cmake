@@ -23,6 +23,8 @@ write_basic_package_version_file("${PROJECT_BINARY_DIR}/lattice-config-version.c
 install(FILES "${PROJECT_BINARY_DIR}/lattice-config.cmake" "${PROJECT_BINARY_DIR}/lattice-config-version.cmake"
         DESTINATION "${lattice_package_dir}")
 
+# The prefix is found from the .pc file's own place, so that `cmake --install --prefix` and moved trees work.
+file(RELATIVE_PATH lattice_pc_to_prefix "/prefix/${CMAKE_INSTALL_LIBDIR}/pkgconfig" "/prefix")
 function(lattice_install_pkgconfig name)
   configure_file("${PROJECT_SOURCE_DIR}/cmake/${name}.pc.in" "${PROJECT_BINARY_DIR}/${name}.pc" @ONLY)
   install(FILES "${PROJECT_BINARY_DIR}/${name}.pc" DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
