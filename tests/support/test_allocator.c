@@ -83,6 +83,17 @@ void lat_test_oom_record(const void *data, size_t bytes) {
   for (size_t i = 0; i < bytes; i++) recorded_hash = (recorded_hash ^ byte[i]) * UINT64_C(0x100000001b3); // FNV-1a
 }
 
+void lat_test_oom_record_view(lat_array_view view) {
+  size_t bytes = lat_dtype_bytes(view.dtype);
+  for (int32_t axis = 0; axis < view.rank; axis++) bytes *= (size_t)view.shape[axis];
+  lat_test_oom_record(view.data, bytes);
+}
+
+void lat_test_oom_record_tensor(const lat_tensor *tensor) {
+  lat_test_oom_record_view(lat_coords_rows(lat_tensor_coords(tensor)));
+  lat_test_oom_record_view(lat_tensor_feats(tensor));
+}
+
 // One thread: with more, which allocation is the n-th would change from run to run.
 static lat_status run_once(lat_test_allocator *counter, lat_status (*body)(lat_context *)) {
   lat_context *context = NULL;

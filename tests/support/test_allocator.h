@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <lattice/context.h>
+#include <lattice/tensor.h>
 
 /// Counters of one allocator. Zero-initialise; `fail_at` and `fail_for` may be set before use.
 typedef struct lat_test_allocator {
@@ -36,5 +36,7 @@ void lat_test_oom(const char *name, lat_status (*body)(lat_context *context));
 
 /// Called by a body that succeeded, as often as it likes: adds bytes to the result that is compared between runs.
 void lat_test_oom_record(const void *data, size_t bytes);
+void lat_test_oom_record_view(lat_array_view view);        ///< elements of a contiguous view
+void lat_test_oom_record_tensor(const lat_tensor *tensor); ///< coordinates and features
 
 #endif
