@@ -41,7 +41,7 @@ typedef struct lat_quantized_info {
   int32_t bits;
   int32_t group_size;
   int64_t in_channels;         ///< logical C_in
-  int64_t storage_in_channels; ///< C_in rounded up to a multiple of group_size
+  int64_t storage_in_channels; ///< C_in rounded up to a multiple of group_size (stored parts may hold more groups)
   int64_t out_channels;
   lat_triple kernel_size; ///< (1, 1, 1) linear, (K, 1, 1) kernel-major, (Kx, Ky, Kz) dense 5-D
   lat_weight_layout layout;
@@ -55,8 +55,16 @@ typedef struct lat_quantized_info {
 /// `(C_out, Kx, Ky, Kz, C_in)`. Input channels are padded with zeros to a multiple of the group size (the padding takes
 /// part in the last group's range). Scales and biases are stored in the weight's dtype.
 /// Errors: INVALID_ARGUMENT (NULL; bits; "group_size must be 32, 64, or 128"; NaN or Inf in the weight),
-/// INVALID_SHAPE (rank, an empty axis), INVALID_DTYPE ("weight quantization supports float16 and float32"), OVERFLOW,
-/// OUT_OF_MEMORY.
+/// INVALID_SHAPE (rank, an empty axis), INVALID_DTYPE ("weight quantization supports float16 and float32"), OVERFLOW (a
+/// group whose range leaves the weight's dtype, so that its values would not come back finite), OUT_OF_MEMORY.
+///
+/// For a group with ends `low` and `high` and n = 2^bits - 1, in float32, where rint rounds half to even:
+///
+///     scale = max((high - low) / n, 1e-7), negated unless |low| > |high|;  edge = low if |low| > |high|, else high
+///     q0 = rint(edge / scale);  if q0 != 0: scale = edge / q0, bias = edge; else bias = 0
+///     code = clamp(rint((value - bias) / scale), 0, n)      with scale and bias before they are rounded for storage
+///
+/// Source: the "affine" mode of MLX's quantize.
 LAT_API LAT_CHECKED lat_status lat_quantize_weight(lat_context *context, const lat_array_view *weight,
                                                    const lat_quantize_opts *opts, lat_quantized_weight **out);
 
