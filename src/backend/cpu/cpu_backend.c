@@ -1,6 +1,7 @@
 // The CPU's table of operators and its choice of level.
 
 #include "backend/cpu/cpu_backend.h"
+#include "backend/cpu/kernel/cpu_kernels.h"
 
 static const lat__backend cpu_backend = {
     .name = "cpu",
@@ -14,19 +15,11 @@ const lat__backend *lat__backend_cpu(void) {
   return &cpu_backend;
 }
 
-static lat_cpu_level best_level(void) {
-#if defined(__x86_64__)
-  __builtin_cpu_init();
-  bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-  if (avx512) return LAT_CPU_LEVEL_AVX512;
-  if (avx2) return LAT_CPU_LEVEL_AVX2;
-#endif
-  return LAT_CPU_LEVEL_SCALAR;
-}
-
 lat_cpu_level lat__backend_cpu_level(lat_cpu_level cap) {
-  lat_cpu_level best = best_level();
-  return cap == LAT_CPU_LEVEL_AUTO || best <= cap ? best : cap;
+  static const lat_cpu_level best_first[] = {LAT_CPU_LEVEL_AVX512, LAT_CPU_LEVEL_AVX2, LAT_CPU_LEVEL_NEON};
+  for (size_t i = 0; i < sizeof best_first / sizeof best_first[0]; i++) {
+    bool allowed = cap == LAT_CPU_LEVEL_AUTO || best_first[i] <= cap;
+    if (allowed && lat__cpu_kernels_of(best_first[i])) return best_first[i];
+  }
+  return LAT_CPU_LEVEL_SCALAR;
 }

@@ -1,0 +1,58 @@
+/// The kernel table: everything on the CPU that gains from an instruction set, one table for each level.
+///
+/// How the files fit together
+///
+///     cpu_kernels.list      the slots: name, signature, contract
+///     <family>_template.h   the code of one family, written once, without an instruction set
+///     kernel_families.h     includes every family and defines the table
+///     simd_<level>.h        the vocabulary of one level: vf32, v_load, v_fma, …
+///     level_<level>.c       vocabulary + families; the only files with flags for their level
+///
+/// Adding a kernel: an X line with its contract in cpu_kernels.list; the function `KERNEL(slot)`, static, in a new or
+/// existing <family>_template.h; one #include in kernel_families.h; a check_<slot> in tests/checkasm. A template may be
+/// plain C loops: the compiler vectorises them for each level, and -ffp-contract=off keeps the bits the same as long as
+/// the loop has no reduction (a float sum is never reordered by the compiler; write the order that every level shall
+/// have). Explicit vectors use the words of simd_scalar.h, which is their meaning, and V_LANES of them.
+/// Templates are `static`, keep no state, allocate nothing and include nothing but this header: an inline function that
+/// is shared with other files could be kept in its AVX form and crash an older CPU.
+#ifndef LATTICE_BACKEND_CPU_KERNEL_CPU_KERNELS_H
+#define LATTICE_BACKEND_CPU_KERNEL_CPU_KERNELS_H
+
+#include <stdbool.h>
+
+#include <lattice/array.h>
+
+#include "core/compiler.h"
+
+/// One pair list under one kernel element. Rows are `*_stride` floats apart.
+///
+///     w: panels of `table.lanes * table.tile_vectors` columns, the last one narrower (a multiple of `lanes`); the
+///        panel that starts at column c lies at w + c * c_in as (c_in, panel width)
+typedef struct lat__gather_gemm_args {
+  const float *x;
+  int64_t x_stride;
+  const int32_t *in_rows;   ///< row of x of every pair; NULL: row p
+  const uint16_t *out_rows; ///< row of y of every pair, distinct; NULL: row p
+  int64_t n_pairs;
+  const float *w;
+  int64_t c_in;
+  int64_t columns; ///< of y, a multiple of `lanes`
+  float *y;
+  int64_t y_stride;
+} lat__gather_gemm_args;
+
+typedef struct lat__cpu_kernels {
+  const char *level;     ///< "avx2"; NULL: this build lacks the level
+  const char *gemm_name; ///< shape and level of gather_gemm_f32, e.g. "6x2v_avx2"
+  int64_t lanes;         ///< float32 lanes of a vector
+  int64_t tile_vectors;  ///< vectors of a full weight panel of gather_gemm_f32
+  int64_t tile_rows;     ///< pairs that gather_gemm_f32 handles together in a full panel
+#define X(slot, result, arguments) result(*slot) arguments;
+#include "backend/cpu/kernel/cpu_kernels.list"
+#undef X
+} lat__cpu_kernels;
+
+/// The table of exactly this level, or NULL when this build or this machine lacks it. Static storage.
+const lat__cpu_kernels *lat__cpu_kernels_of(lat_cpu_level level);
+
+#endif

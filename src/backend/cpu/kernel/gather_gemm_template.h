@@ -1,0 +1,114 @@
+// The heart of every convolution: y[out(p)] += x[in(p)] W for a list of pairs p under one kernel element.
+//
+//                          panel of W: (c_in, vectors * V_LANES), streamed from L1/L2
+//                          ┌──────────┬──────────┐
+//                       ci │ w[ci][0] │ w[ci][1] │
+//                          └──────────┴──────────┘
+//     x[in(0)]  ── broadcast ci ─▶ acc[0][0]  acc[0][1]      accumulators: registers over all of c_in, loaded from and
+//     x[in(1)]  ── broadcast ci ─▶ acc[1][0]  acc[1][1]      stored to rows of y, which lie in the L1/L2-resident block
+//       …                            …          …            that the caller works on
+//     x[in(R-1)]                 acc[R-1][0]  acc[R-1][1]
+//
+// Lanes run along output channels, so each element of y is one fma chain with ci ascending at every level. A tile of R
+// rows and V vectors does R * V fma for V loads and R broadcasts each step; R * V + V + 1 registers bound it.
+
+#if V_REGISTERS >= 32
+#define GEMM_ROWS 6 // of a full panel; 24 accumulators
+#define GEMM_VECTORS 4
+#elif V_LANES > 1
+#define GEMM_ROWS 6 // 12 accumulators
+#define GEMM_VECTORS 2
+#else
+#define GEMM_ROWS 1 // fmaf is a call on machines without the instruction: nothing stays in registers
+#define GEMM_VECTORS 4
+#endif
+#define GEMM_MAX_ROWS 8
+#define GEMM_PREFETCH_PAIRS 8
+#define GEMM_LINE_FLOATS 16
+
+/// Rows of a tile of `vectors` vectors: enough independent chains, few enough registers.
+static LAT_ALWAYS_INLINE int KERNEL(gemm_rows)(int64_t vectors) {
+  if (V_LANES == 1) return 1;
+  if (vectors == GEMM_VECTORS) return GEMM_ROWS;
+  return GEMM_MAX_ROWS;
+}
+
+static LAT_ALWAYS_INLINE void KERNEL(gemm_prefetch)(const lat__gather_gemm_args *args, int64_t first, int rows) {
+  if (!args->in_rows || first + GEMM_PREFETCH_PAIRS + rows > args->n_pairs) return;
+  const int32_t *next = args->in_rows + first + GEMM_PREFETCH_PAIRS;
+  KERNEL_UNROLL
+  for (int i = 0; i < rows; i++) {
+    const float *row = args->x + next[i] * args->x_stride;
+    for (int64_t c = 0; c < args->c_in; c += GEMM_LINE_FLOATS) __builtin_prefetch(row + c);
+  }
+}
+
+/// Pairs [first, first + rows) times one panel. `rows` and `vectors` are constants where this is inlined.
+static LAT_ALWAYS_INLINE void KERNEL(gemm_tile)(const lat__gather_gemm_args *args, int64_t first, int64_t column,
+                                                const int rows, const int vectors) {
+  const float *x[GEMM_MAX_ROWS];
+  float *y[GEMM_MAX_ROWS];
+  vf32 acc[GEMM_MAX_ROWS][GEMM_VECTORS];
+  KERNEL_UNROLL
+  for (int i = 0; i < rows; i++) {
+    x[i] = args->x + (args->in_rows ? args->in_rows[first + i] : first + i) * args->x_stride;
+    y[i] = args->y + (args->out_rows ? args->out_rows[first + i] : first + i) * args->y_stride + column;
+    KERNEL_UNROLL
+    for (int j = 0; j < vectors; j++) acc[i][j] = v_load(y[i] + j * V_LANES);
+  }
+  const float *w = args->w + column * args->c_in;
+  const int64_t c_in = args->c_in;
+  for (int64_t ci = 0; ci < c_in; ci++, w += vectors * V_LANES) {
+    vf32 panel[GEMM_VECTORS];
+    KERNEL_UNROLL
+    for (int j = 0; j < vectors; j++) panel[j] = v_load(w + j * V_LANES);
+    KERNEL_UNROLL
+    for (int i = 0; i < rows; i++) {
+      vf32 value = v_set1(x[i][ci]);
+      KERNEL_UNROLL
+      for (int j = 0; j < vectors; j++) acc[i][j] = v_fma(value, panel[j], acc[i][j]);
+    }
+  }
+  KERNEL_UNROLL
+  for (int i = 0; i < rows; i++) {
+    KERNEL_UNROLL
+    for (int j = 0; j < vectors; j++) v_store(y[i] + j * V_LANES, acc[i][j]);
+  }
+}
+
+/// All pairs times one panel of `vectors` vectors (a constant where this is inlined).
+static LAT_ALWAYS_INLINE void KERNEL(gemm_panel)(const lat__gather_gemm_args *args, int64_t column, const int vectors) {
+  const int rows = KERNEL(gemm_rows)(vectors);
+  int64_t p = 0;
+  for (; p + rows <= args->n_pairs; p += rows) {
+    KERNEL(gemm_prefetch)(args, p, rows);
+    KERNEL(gemm_tile)(args, p, column, rows, vectors);
+  }
+  // What is left is less than one tile: halves of it, then single rows.
+  if (rows > 4 && p + 4 <= args->n_pairs) {
+    KERNEL(gemm_tile)(args, p, column, 4, vectors);
+    p += 4;
+  }
+  if (rows > 2 && p + 2 <= args->n_pairs) {
+    KERNEL(gemm_tile)(args, p, column, 2, vectors);
+    p += 2;
+  }
+  for (; p < args->n_pairs; p++) KERNEL(gemm_tile)(args, p, column, 1, vectors);
+}
+
+static void KERNEL(gather_gemm_f32)(const lat__gather_gemm_args *args) {
+  int64_t column = 0;
+  for (; column + GEMM_VECTORS * V_LANES <= args->columns; column += GEMM_VECTORS * V_LANES) {
+    KERNEL(gemm_panel)(args, column, GEMM_VECTORS);
+  }
+  int64_t vectors_left = (args->columns - column) / V_LANES;
+  if (vectors_left == 1) KERNEL(gemm_panel)(args, column, 1);
+#if GEMM_VECTORS > 2
+  if (vectors_left == 2) KERNEL(gemm_panel)(args, column, 2);
+  if (vectors_left == 3) KERNEL(gemm_panel)(args, column, 3);
+#endif
+}
+
+#undef GEMM_MAX_ROWS
+#undef GEMM_PREFETCH_PAIRS
+#undef GEMM_LINE_FLOATS

@@ -1,0 +1,36 @@
+/// All kernel families of one level, and its table. Included once by each level_<level>.c after its vocabulary.
+#ifndef LEVEL
+#error "define LEVEL and include simd_<level>.h first"
+#endif
+
+#include "backend/cpu/kernel/cpu_kernels.h"
+
+#define KERNEL_PASTE(name, level) name##_##level
+#define KERNEL_EXPAND(name, level) KERNEL_PASTE(name, level)
+#define KERNEL_TEXT(text) #text
+#define KERNEL_TEXT_EXPAND(text) KERNEL_TEXT(text)
+/// The name of a kernel at this level: KERNEL(fma_peak) is fma_peak_avx2.
+#define KERNEL(name) KERNEL_EXPAND(name, LEVEL)
+
+/// Before a loop whose bounds are constants after inlining: it disappears, and its arrays live in registers.
+#if defined(__clang__)
+#define KERNEL_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define KERNEL_UNROLL _Pragma("GCC unroll 32")
+#endif
+
+#include "backend/cpu/kernel/feature_rows_template.h"
+#include "backend/cpu/kernel/fma_peak_template.h"
+#include "backend/cpu/kernel/gather_gemm_template.h"
+
+extern const lat__cpu_kernels KERNEL(lat__kernels);
+const lat__cpu_kernels KERNEL(lat__kernels) = {
+    .level = KERNEL_TEXT_EXPAND(LEVEL),
+    .gemm_name = KERNEL_TEXT_EXPAND(GEMM_ROWS) "x" KERNEL_TEXT_EXPAND(GEMM_VECTORS) "v_" KERNEL_TEXT_EXPAND(LEVEL),
+    .lanes = V_LANES,
+    .tile_vectors = GEMM_VECTORS,
+    .tile_rows = GEMM_ROWS,
+#define X(slot, result, arguments) .slot = KERNEL(slot),
+#include "backend/cpu/kernel/cpu_kernels.list"
+#undef X
+};

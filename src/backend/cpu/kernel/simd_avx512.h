@@ -1,0 +1,52 @@
+/// The vocabulary of simd_scalar.h in 16 lanes: AVX-512 F, BW, DQ, VL. `vf32` also takes the plain operators.
+#ifndef LATTICE_BACKEND_CPU_KERNEL_SIMD_AVX512_H
+#define LATTICE_BACKEND_CPU_KERNEL_SIMD_AVX512_H
+
+#include <immintrin.h>
+
+#include <lattice/array.h>
+
+#define V_LANES 16
+#define V_REGISTERS 32
+
+typedef __m512 vf32;
+
+static inline vf32 v_load(const float *p) {
+  return _mm512_loadu_ps(p);
+}
+static inline void v_store(float *p, vf32 v) {
+  _mm512_storeu_ps(p, v);
+}
+
+/// The first n bits.
+static inline __mmask16 v_mask_n(int64_t n) {
+  return (__mmask16)((1u << (unsigned)n) - 1u);
+}
+static inline vf32 v_load_n(const float *p, int64_t n) {
+  return _mm512_maskz_loadu_ps(v_mask_n(n), p);
+}
+static inline void v_store_n(float *p, vf32 v, int64_t n) {
+  _mm512_mask_storeu_ps(p, v_mask_n(n), v);
+}
+
+static inline vf32 v_set1(float value) {
+  return _mm512_set1_ps(value);
+}
+static inline vf32 v_fma(vf32 a, vf32 b, vf32 c) {
+  return _mm512_fmadd_ps(a, b, c);
+}
+
+static inline vf32 v_load_f16(const uint16_t *p) {
+  return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
+}
+static inline vf32 v_load_f16_n(const uint16_t *p, int64_t n) {
+  return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(v_mask_n(n), p));
+}
+static inline void v_store_f16(uint16_t *p, vf32 v) {
+  _mm256_storeu_si256((__m256i *)(void *)p, _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+static inline void v_store_f16_n(uint16_t *p, vf32 v, int64_t n) {
+  _mm256_mask_storeu_epi16(p, v_mask_n(n), _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+
+#endif

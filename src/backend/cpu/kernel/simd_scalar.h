@@ -1,0 +1,56 @@
+/// The vocabulary of kernels, at the scalar level: the meaning of every word. `n` is a count of lanes in [0, V_LANES].
+#ifndef LATTICE_BACKEND_CPU_KERNEL_SIMD_SCALAR_H
+#define LATTICE_BACKEND_CPU_KERNEL_SIMD_SCALAR_H
+
+#include <math.h>
+
+#include <lattice/array.h>
+
+#define V_LANES 1
+#define V_REGISTERS 16 ///< vector registers of the machine, which bound the tiles
+
+typedef float vf32;
+
+/// All lanes.
+static inline vf32 v_load(const float *p) {
+  return *p;
+}
+static inline void v_store(float *p, vf32 v) {
+  *p = v;
+}
+
+/// The first n lanes; the others are 0 and their memory is not touched.
+static inline vf32 v_load_n(const float *p, int64_t n) {
+  return n > 0 ? *p : 0.0f;
+}
+static inline void v_store_n(float *p, vf32 v, int64_t n) {
+  if (n > 0) *p = v;
+}
+
+/// Every lane the same.
+static inline vf32 v_set1(float value) {
+  return value;
+}
+
+/// a * b + c with one rounding: fmaf, never a product and a sum.
+static inline vf32 v_fma(vf32 a, vf32 b, vf32 c) {
+  return fmaf(a, b, c);
+}
+
+/// binary16 to float32, exact.
+static inline vf32 v_load_f16(const uint16_t *p) {
+  return lat_f16_to_f32(*p);
+}
+static inline vf32 v_load_f16_n(const uint16_t *p, int64_t n) {
+  return n > 0 ? lat_f16_to_f32(*p) : 0.0f;
+}
+
+/// float32 to binary16, nearest even.
+static inline void v_store_f16(uint16_t *p, vf32 v) {
+  *p = lat_f32_to_f16(v);
+}
+static inline void v_store_f16_n(uint16_t *p, vf32 v, int64_t n) {
+  if (n > 0) *p = lat_f32_to_f16(v);
+}
+
+#endif
