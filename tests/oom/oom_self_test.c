@@ -9,6 +9,8 @@
 #include "support/test_allocator.h"
 #include "support/test_support.h"
 
+#define CHILD_NOT_RUN 100
+
 static lat_status (*child_body)(lat_context *context);
 static int n_runs;
 
@@ -56,35 +58,36 @@ static void child_test(void **state) {
   lat_test_oom("child", child_body);
 }
 
-// Number of failed tests of a child process that runs the loop over `body`.
-static int failures_in_child(lat_status (*body)(lat_context *context)) {
+// Exit status of a child process that runs the loop over `body`: 0 when its test passed.
+static int run_child(lat_status (*body)(lat_context *context)) {
   fflush(NULL);
   pid_t child = fork();
   assert_true(child >= 0);
   if (child == 0) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(child_test)};
     child_body = body;
-    if (freopen("/dev/null", "w", stderr) == NULL || freopen("/dev/null", "w", stdout) == NULL) _exit(100);
+    if (freopen("/dev/null", "w", stderr) == NULL || freopen("/dev/null", "w", stdout) == NULL) _exit(CHILD_NOT_RUN);
     _exit(cmocka_run_group_tests(tests, NULL, NULL));
   }
   int status = 0;
   assert_int_equal(waitpid(child, &status, 0), child);
   assert_true(WIFEXITED(status));
+  assert_int_not_equal(WEXITSTATUS(status), CHILD_NOT_RUN);
   return WEXITSTATUS(status);
 }
 
 static void accepts_a_correct_body(void **state) {
   (void)state;
-  assert_int_equal(failures_in_child(good_body), 0);
+  assert_int_equal(run_child(good_body), 0);
 }
 
 static void finds_every_fault(void **state) {
   (void)state;
-  assert_int_equal(failures_in_child(leaking_body), 1);
-  assert_int_equal(failures_in_child(wrong_status_body), 1);
-  assert_int_equal(failures_in_child(swallowing_body), 1);
-  assert_int_equal(failures_in_child(changing_body), 1);
-  assert_int_equal(failures_in_child(idle_failing_body), 1);
+  assert_int_not_equal(run_child(leaking_body), 0);
+  assert_int_not_equal(run_child(wrong_status_body), 0);
+  assert_int_not_equal(run_child(swallowing_body), 0);
+  assert_int_not_equal(run_child(changing_body), 0);
+  assert_int_not_equal(run_child(idle_failing_body), 0);
 }
 
 int main(void) {
