@@ -9,6 +9,7 @@ static const lat__backend cpu_backend = {
     .index_destroy = lat__cpu_index_destroy,
     .index_lookup = lat__cpu_index_lookup,
     .unique_rows = lat__cpu_unique_rows,
+    .relation_build = lat__cpu_relation_build,
 };
 
 const lat__backend *lat__backend_cpu(void) {

@@ -12,4 +12,7 @@ lat_status lat__cpu_index_lookup(lat_context *context, const lat__coord_index *i
 lat_status lat__cpu_unique_rows(lat_context *context, const int32_t *rows, int64_t n_rows, int32_t *unique,
                                 int32_t *inverse, int64_t *n_unique);
 
+// cpu_relation.c
+lat_status lat__cpu_relation_build(lat_context *context, const lat__relation_desc *desc, lat__pairs *out);
+
 #endif

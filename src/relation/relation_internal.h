@@ -1,0 +1,71 @@
+/// Kernel relations as operators see them.
+///
+/// An operator checks its geometry (lat__geometry_check), asks for the relation (lat__relation_forward, …) and hands
+/// `relation->pairs` to the device. Relations are cached on the input set and hold no reference to it or to a target.
+#ifndef LATTICE_RELATION_RELATION_INTERNAL_H
+#define LATTICE_RELATION_RELATION_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include <lattice/relation.h>
+
+#include "backend/desc.h"
+
+/// A checked geometry: every default applied.
+typedef struct lat__geometry {
+  lat_triple kernel_size, stride, padding, dilation;
+  int32_t n_kernels; ///< product of kernel_size
+} lat__geometry;
+
+struct lat_relation {
+  atomic_int refcount;
+  lat_context *context; ///< retained
+  lat_relation_kind kind;
+  lat__geometry geometry;
+  lat_coords *out_coords; ///< retained, or NULL when the caller already has the output set
+  lat__pairs pairs;
+
+  pthread_mutex_t lock; ///< guards everything below, built on first use; what is there once never changes
+  bool has_edges;
+  int32_t *edge_in, *edge_out, *edge_kernel; ///< pairs.n_edges each
+  int64_t *row_offsets[3];                   ///< by lat_relation_group
+  int64_t *edge_ids[3];                      ///< likewise; none for LAT_RELATION_BY_OUTPUT
+};
+
+/// Takes triples from `opts` (NULL: all defaults), puts `defaults` where a triple is all zero, and checks the result.
+/// `defaults` NULL means lat_kernel_opts' own. Errors: INVALID_ARGUMENT ("kernel_size values must be positive", …,
+/// "padding values must be non-negative"), OVERFLOW (offsets or the kernel volume outside int32), UNSUPPORTED.
+LAT_CHECKED lat_status lat__geometry_check(const char *op, const lat_kernel_opts *opts, const lat_kernel_opts *defaults,
+                                           lat__geometry *out);
+
+/// Checks that a geometry fits a submanifold relation: odd sizes, stride 1, padding 0.
+/// Errors: INVALID_ARGUMENT ("<op> requires odd kernel_size values", …).
+LAT_CHECKED lat_status lat__geometry_check_subm(const char *op, const lat__geometry *geometry);
+
+/// True when every output row is its own and only input: size 1, stride 1, padding 0.
+bool lat__geometry_pointwise(const lat__geometry *geometry);
+
+/// Writes the offsets of a kernel, `(n_kernels, 3)`.
+void lat__geometry_offsets(const lat__geometry *geometry, int32_t *offsets);
+
+/// Forward relation of `coords` (cached) and the output set to use: the relation's own, or `coords` itself. Both are
+/// retained for the caller and NULL on failure.
+LAT_CHECKED lat_status lat__relation_forward(lat_context *context, const char *op, const lat_coords *coords,
+                                             const lat__geometry *geometry, lat_relation **relation,
+                                             lat_coords **out_coords);
+
+/// Submanifold relation of `coords` (cached), retained for the caller. The geometry passed lat__geometry_check_subm.
+LAT_CHECKED lat_status lat__relation_subm(lat_context *context, const char *op, const lat_coords *coords,
+                                          const lat__geometry *geometry, lat_relation **relation);
+
+/// Relation of `coords` onto `target` (cached on `coords`), retained for the caller.
+LAT_CHECKED lat_status lat__relation_target(lat_context *context, const char *op, const lat_coords *coords,
+                                            const lat_coords *target, const lat__geometry *geometry,
+                                            lat_relation **relation);
+
+/// Frees the arrays of `pairs`.
+void lat__pairs_free(lat_context *context, lat__pairs *pairs);
+
+#endif
