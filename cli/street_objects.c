@@ -1,4 +1,7 @@
 /// How the things of a street are made of boxes, cylinders and ellipsoids. Sizes are in metres, of common things.
+///
+/// C leaves open in which order arguments and initialisers are evaluated, so here and in street_scene.c an expression
+/// draws at most one random number: otherwise compilers would build different streets.
 #include <string.h>
 
 #include "street_scene.h"
@@ -120,8 +123,10 @@ void street_add_tree(street_scene *scene, street_rng *rng, const street_pose *po
   part->reflectance = 0.25;
   int n_blobs = 3 + (int)(3.0 * street_uniform(rng));
   for (int i = 0; i < n_blobs; i++) {
-    street_point at = {street_between(rng, -0.6, 0.6) * size, street_between(rng, -0.6, 0.6) * size,
-                       trunk + size * street_between(rng, 0.5, 1.5)};
+    street_point at;
+    at.x = size * street_between(rng, -0.6, 0.6);
+    at.y = size * street_between(rng, -0.6, 0.6);
+    at.z = trunk + size * street_between(rng, 0.5, 1.5);
     double radius = size * street_between(rng, 0.55, 0.9);
     part = add_blob(scene, STREET_VEGETATION, pose, at, radius, radius, radius * street_between(rng, 0.7, 1.0));
     part->reflectance = street_between(rng, 0.35, 0.55);
@@ -133,7 +138,8 @@ void street_add_bush(street_scene *scene, street_rng *rng, const street_pose *po
   int n_blobs = 2 + (int)(3.0 * street_uniform(rng));
   for (int i = 0; i < n_blobs; i++) {
     double radius = street_between(rng, 0.4, 0.95);
-    street_point at = {street_between(rng, -0.8, 0.8), street_between(rng, -0.6, 0.6), 0.6 * radius};
+    street_point at = {street_between(rng, -0.8, 0.8), 0.0, 0.6 * radius};
+    at.y = street_between(rng, -0.6, 0.6);
     street_shape *part = add_blob(scene, STREET_VEGETATION, pose, at, radius, radius, 0.9 * radius);
     part->reflectance = street_between(rng, 0.35, 0.55);
     part->free_path = 0.2;
@@ -178,9 +184,8 @@ void street_add_building(street_scene *scene, street_rng *rng, const street_pose
   house->windows = true;
   if (street_uniform(rng) < 0.6) { // a porch or an oriel
     double x = street_between(rng, -0.3, 0.3) * width;
-    add_block(scene, STREET_BUILDING, pose, x, -0.35 * inward, street_between(rng, 1.6, 3.2), 0.9, -0.5,
-              street_uniform(rng) < 0.5 ? 2.6 : height)
-        ->reflectance = 0.9 * stone;
+    double across = street_between(rng, 1.6, 3.2), top = street_uniform(rng) < 0.5 ? 2.6 : height;
+    add_block(scene, STREET_BUILDING, pose, x, -0.35 * inward, across, 0.9, -0.5, top)->reflectance = 0.9 * stone;
   }
   if (street_uniform(rng) < 0.7) { // steps
     double x = street_between(rng, -0.35, 0.35) * width;
@@ -192,8 +197,8 @@ void street_add_barrier(street_scene *scene, street_rng *rng, const street_pose 
   double kind = street_uniform(rng);
   street_shape *part;
   if (kind < 0.5) {
-    part = add_block(scene, STREET_VEGETATION, pose, 0, 0, length, street_between(rng, 0.5, 0.9), -0.3,
-                     street_between(rng, 0.8, 1.9));
+    double across = street_between(rng, 0.5, 0.9), top = street_between(rng, 0.8, 1.9);
+    part = add_block(scene, STREET_VEGETATION, pose, 0, 0, length, across, -0.3, top);
     part->reflectance = 0.45;
     part->free_path = 0.1;
   } else if (kind < 0.8) {

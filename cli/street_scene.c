@@ -232,8 +232,8 @@ static void lay_people(uint64_t seed, street_scene *scene) {
   }
   double s = scene->crossings[0].s - 6.5; // on the zebra crossing
   for (int i = 0; i < 3; i++) {
-    street_pose pose =
-        street_pose_turned(street_pose_at(scene, s + street_between(&rng, -1.0, 1.0), street_between(&rng, -6.5, 6.5)));
+    double along = s + street_between(&rng, -1.0, 1.0), across = street_between(&rng, -6.5, 6.5);
+    street_pose pose = street_pose_turned(street_pose_at(scene, along, across));
     street_add_person(scene, &rng, &pose);
   }
 }
