@@ -109,6 +109,12 @@ LAT_API void lat_context_trim(lat_context *context);
 /// depend on nothing but the three arguments. The same on every machine and thread.
 LAT_API void lat_random_block(uint64_t seed, uint64_t stream, uint64_t counter, uint32_t out[4]);
 
+/// Measures the float32 multiply-add limit of the context's threads and CPU level: independent chains in registers, run
+/// for `seconds` (wall clock) on every thread. `*gflops` = 1e9 floating-point operations (a multiply-add is two) a
+/// second, all threads together. The share of it that an operator reaches says how much faster it could be at most.
+/// Errors: INVALID_ARGUMENT (NULL; seconds not above 0 and at most 60), OUT_OF_MEMORY.
+LAT_API LAT_CHECKED lat_status lat_measure_fma_peak(lat_context *context, double seconds, double *gflops);
+
 #ifdef __cplusplus
 }
 #endif

@@ -38,6 +38,9 @@ struct lat__backend {
   // Features.
 
   lat_status (*conv)(lat_context *context, const lat__conv_desc *desc);
+  /// Writes the name of the algorithm that `conv` takes for `desc` into `text`. Of the pair lists it looks at whether
+  /// they are there; data pointers may be NULL.
+  void (*conv_algorithm)(lat_context *context, const lat__conv_desc *desc, char *text, size_t text_bytes);
   lat_status (*pool)(lat_context *context, const lat__pool_desc *desc);
   lat_status (*global_pool)(lat_context *context, const lat__global_pool_desc *desc);
   lat_status (*unary)(lat_context *context, const lat__unary_desc *desc);
@@ -48,6 +51,11 @@ struct lat__backend {
   lat_status (*gather)(lat_context *context, const lat__gather_desc *desc);
   lat_status (*voxel_reduce)(lat_context *context, const lat__voxel_reduce_desc *desc);
   lat_status (*interpolate)(lat_context *context, const lat__interpolate_desc *desc);
+
+  // Limits.
+
+  /// Multiply-add limit of all threads in 1e9 flops a second, measured for `seconds`.
+  lat_status (*fma_peak)(lat_context *context, double seconds, double *gflops);
 };
 
 /// The CPU's table. Static storage.

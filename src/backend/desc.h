@@ -16,7 +16,8 @@
 ///
 ///     list of (block b, kernel k):  offsets[b * n_kernels + k] .. offsets[b * n_kernels + k + 1]
 ///
-/// Within a list, pairs of the same output row have ascending input rows; otherwise the order is the builder's.
+/// A list names an output row at most once (an output and a kernel element determine the input); the order within a list
+/// is the builder's.
 typedef struct lat__pairs {
   int64_t n_in;
   int64_t n_out;
@@ -64,10 +65,10 @@ typedef struct lat__conv_desc {
   const lat__pairs *pairs; ///< NULL: row i meets row i under the only kernel element
   int64_t n_in, n_out, c_in, c_out;
   int32_t n_kernels;
-  lat_dtype dtype; ///< of x and y
-  const void *x;   ///< (n_in, c_in)
+  lat_dtype dtype, dtype_out; ///< of x, of y
+  const void *x;              ///< (n_in, c_in)
   lat__weight_desc weight;
-  const float *bias; ///< (c_out,) already rounded to the feature dtype, or NULL
+  const float *bias; ///< (c_out,) as it is to be added, or NULL
   void *y;           ///< (n_out, c_out)
 } lat__conv_desc;
 

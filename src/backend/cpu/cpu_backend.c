@@ -10,6 +10,9 @@ static const lat__backend cpu_backend = {
     .index_lookup = lat__cpu_index_lookup,
     .unique_rows = lat__cpu_unique_rows,
     .relation_build = lat__cpu_relation_build,
+    .conv = lat__cpu_conv,
+    .conv_algorithm = lat__cpu_conv_algorithm,
+    .fma_peak = lat__cpu_fma_peak,
 };
 
 const lat__backend *lat__backend_cpu(void) {

@@ -14,5 +14,11 @@ lat_status lat__cpu_unique_rows(lat_context *context, const int32_t *rows, int64
 
 // cpu_relation.c
 lat_status lat__cpu_relation_build(lat_context *context, const lat__relation_desc *desc, lat__pairs *out);
+// cpu_conv.c
+lat_status lat__cpu_conv(lat_context *context, const lat__conv_desc *desc);
+void lat__cpu_conv_algorithm(lat_context *context, const lat__conv_desc *desc, char *text, size_t text_bytes);
+
+// cpu_measure.c
+lat_status lat__cpu_fma_peak(lat_context *context, double seconds, double *gflops);
 
 #endif
