@@ -49,6 +49,7 @@ struct lat__backend {
   lat_status (*join_add)(lat_context *context, const lat__join_desc *desc);
   lat_status (*join_cat)(lat_context *context, const lat__join_desc *desc);
   lat_status (*gather)(lat_context *context, const lat__gather_desc *desc);
+  lat_status (*point_cells)(lat_context *context, const lat__point_cells_desc *desc);
   lat_status (*voxel_reduce)(lat_context *context, const lat__voxel_reduce_desc *desc);
   lat_status (*interpolate)(lat_context *context, const lat__interpolate_desc *desc);
 

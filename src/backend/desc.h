@@ -153,7 +153,33 @@ typedef struct lat__gather_desc {
   void *y;
 } lat__gather_desc;
 
-/// Reduction of point rows into voxels, in point order.
+/// Which lattice cells a point asks for; q = (point - origin) / voxel_size in the points' precision.
+typedef enum lat__cell_rule {
+  LAT__CELL_FLOOR = 0,   ///< floor(q)
+  LAT__CELL_NEAREST = 1, ///< floor(q + 0.5)
+  LAT__CELL_CORNERS = 2  ///< floor(q) + (c & 1, c >> 1 & 1, c >> 2 & 1) for c = 0 .. 7, with trilinear weights
+} lat__cell_rule;
+
+/// Points to rows `(batch, x, y, z)`.
+typedef struct lat__point_cells_desc {
+  int64_t n_points;
+  lat_dtype dtype;        ///< float32 or float64
+  const void *points;     ///< (n_points, 3)
+  const int32_t *batches; ///< (n_points,) or NULL: all 0
+  double voxel_size[3];   ///< values of the points' dtype, > 0 and finite
+  double origin[3];       ///< likewise, finite
+  double limit[3];        ///< points of this magnitude and above are at fault
+  lat__cell_rule rule;
+  int32_t *rows;        ///< (n_points, 4); corners: (n_points, 8, 4)
+  float *weights;       ///< corners only: (n_points, 8); LAT__CELL_OUTSIDE marks a corner beyond int32
+  int64_t *first_fault; ///< lowest point that is not finite, not below the limit or whose cell leaves int32, else -1
+} lat__point_cells_desc;
+
+/// Weight of a corner that no voxel can have.
+#define LAT__CELL_OUTSIDE (-1.0f)
+
+/// Reduction of point rows into voxels, in point order: y[v] = sum of x[p] * scale in float32 (product rounded, then
+/// sum), rounded once; scale = 1 / count for the mean.
 typedef struct lat__voxel_reduce_desc {
   int64_t n_points, n_voxels, channels;
   lat_dtype dtype;
@@ -164,12 +190,14 @@ typedef struct lat__voxel_reduce_desc {
   void *y;                     ///< (n_voxels, channels)
 } lat__voxel_reduce_desc;
 
-/// y[p] = sum over slots of weight * x[row]; rows of -1 are skipped.
+/// y[p] = sum over slots, ascending, of weight * x[row] in float32 (product rounded, then sum), rounded once; rows of -1
+/// are skipped.
 typedef struct lat__interpolate_desc {
-  int64_t n_points, n_voxels, channels;
+  int64_t n_points, channels;
+  int32_t n_slots;
   lat_dtype dtype;
-  const int32_t *rows;  ///< (n_points, 8)
-  const float *weights; ///< (n_points, 8)
+  const int32_t *rows;  ///< (n_points, n_slots)
+  const float *weights; ///< (n_points, n_slots); NULL: all 1
   const void *x;        ///< (n_voxels, channels)
   void *y;              ///< (n_points, channels)
 } lat__interpolate_desc;

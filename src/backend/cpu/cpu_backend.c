@@ -13,6 +13,9 @@ static const lat__backend cpu_backend = {
     .conv = lat__cpu_conv,
     .conv_algorithm = lat__cpu_conv_algorithm,
     .fma_peak = lat__cpu_fma_peak,
+    .point_cells = lat__cpu_point_cells,
+    .voxel_reduce = lat__cpu_voxel_reduce,
+    .interpolate = lat__cpu_interpolate,
 };
 
 const lat__backend *lat__backend_cpu(void) {

@@ -21,4 +21,11 @@ void lat__cpu_conv_algorithm(lat_context *context, const lat__conv_desc *desc, c
 // cpu_measure.c
 lat_status lat__cpu_fma_peak(lat_context *context, double seconds, double *gflops);
 
+// cpu_voxelize.c
+lat_status lat__cpu_point_cells(lat_context *context, const lat__point_cells_desc *desc);
+lat_status lat__cpu_voxel_reduce(lat_context *context, const lat__voxel_reduce_desc *desc);
+
+// cpu_interpolate.c
+lat_status lat__cpu_interpolate(lat_context *context, const lat__interpolate_desc *desc);
+
 #endif

@@ -1,0 +1,200 @@
+// Points to lattice cells, and point features to voxel features.
+
+#include <math.h>
+#include <string.h>
+
+#include <lattice/points.h>
+
+#include "backend/cpu/cpu_backend.h"
+#include "core/alloc.h"
+#include "core/checked.h"
+#include "core/compiler.h"
+#include "core/first_index.h"
+#include "core/thread.h"
+
+#define POINT_GRAIN 8192
+#define VOXEL_GRAIN 1024
+
+/// Channels that one pass over a voxel's points accumulates.
+#define CHANNEL_BLOCK 32
+
+/// Where a point lies on one axis: cell + fraction. The fraction holds a float32 value for float32 points.
+typedef struct axis_position {
+  int32_t cell;
+  double fraction;
+} axis_position;
+
+/// floor(q + shift) and q - floor(q + shift) in float32; false when the point is at fault (NaN compares false).
+static LAT_ALWAYS_INLINE bool locate_f32(float point, float origin, float size, float shift, float limit,
+                                         axis_position *at) {
+  float q = (point - origin) / size;
+  float shifted = q + shift;
+  bool fits = shifted >= -0x1p31f && shifted < 0x1p31f && fabsf(point) < limit;
+  int32_t cell = (int32_t)(fits ? shifted : 0.0f); // towards zero; exact from 2^24 on
+  cell -= (float)cell > (fits ? shifted : 0.0f);
+  *at = (axis_position){cell, (double)(q - (float)cell)};
+  return fits;
+}
+
+/// As locate_f32 in float64.
+static LAT_ALWAYS_INLINE bool locate_f64(double point, double origin, double size, double shift, double limit,
+                                         axis_position *at) {
+  double q = (point - origin) / size;
+  double shifted = q + shift;
+  bool fits = shifted >= -0x1p31 && shifted < 0x1p31 && fabs(point) < limit;
+  int32_t cell = (int32_t)(fits ? shifted : 0.0);
+  cell -= (double)cell > (fits ? shifted : 0.0);
+  *at = (axis_position){cell, q - (double)cell};
+  return fits;
+}
+
+typedef struct cells_job {
+  const lat__point_cells_desc *desc;
+  lat__first_index fault;
+} cells_job;
+
+static LAT_ALWAYS_INLINE bool locate_point(const lat__point_cells_desc *desc, int64_t p, axis_position at[3]) {
+  bool fits = true;
+  double shift = desc->rule == LAT__CELL_NEAREST ? 0.5 : 0.0;
+  for (int axis = 0; axis < 3; axis++) {
+    bool one = desc->dtype == LAT_DTYPE_F32
+                   ? locate_f32(((const float *)desc->points)[3 * p + axis], (float)desc->origin[axis],
+                                (float)desc->voxel_size[axis], (float)shift, (float)desc->limit[axis], &at[axis])
+                   : locate_f64(((const double *)desc->points)[3 * p + axis], desc->origin[axis],
+                                desc->voxel_size[axis], shift, desc->limit[axis], &at[axis]);
+    fits = fits && one;
+  }
+  return fits;
+}
+
+static void cells_range(void *arg, int64_t begin, int64_t end, int worker) {
+  cells_job *job = arg;
+  const lat__point_cells_desc *desc = job->desc;
+  (void)worker;
+  for (int64_t p = begin; p < end; p++) {
+    axis_position at[3];
+    if (!locate_point(desc, p, at)) {
+      lat__first_index_report(&job->fault, p);
+      return;
+    }
+    int32_t *row = desc->rows + 4 * p;
+    row[0] = desc->batches ? desc->batches[p] : 0;
+    for (int axis = 0; axis < 3; axis++) row[1 + axis] = at[axis].cell;
+  }
+}
+
+/// (wx * wy) * wz in the points' precision, w = fraction or 1 - fraction.
+static LAT_ALWAYS_INLINE float corner_weight(lat_dtype dtype, const axis_position at[3], const int step[3]) {
+  if (dtype == LAT_DTYPE_F32) {
+    float w[3];
+    for (int axis = 0; axis < 3; axis++) {
+      float fraction = (float)at[axis].fraction;
+      w[axis] = step[axis] ? fraction : 1.0f - fraction;
+    }
+    return (w[0] * w[1]) * w[2];
+  }
+  double w[3];
+  for (int axis = 0; axis < 3; axis++) w[axis] = step[axis] ? at[axis].fraction : 1.0 - at[axis].fraction;
+  return (float)((w[0] * w[1]) * w[2]);
+}
+
+static void corners_range(void *arg, int64_t begin, int64_t end, int worker) {
+  cells_job *job = arg;
+  const lat__point_cells_desc *desc = job->desc;
+  (void)worker;
+  for (int64_t p = begin; p < end; p++) {
+    axis_position at[3];
+    if (!locate_point(desc, p, at)) {
+      lat__first_index_report(&job->fault, p);
+      return;
+    }
+    for (int corner = 0; corner < 8; corner++) {
+      const int step[3] = {corner & 1, corner >> 1 & 1, corner >> 2 & 1};
+      int32_t *row = desc->rows + 4 * (8 * p + corner);
+      bool inside = true;
+      row[0] = desc->batches ? desc->batches[p] : 0;
+      for (int axis = 0; axis < 3; axis++) {
+        bool last = at[axis].cell == INT32_MAX && step[axis];
+        inside = inside && !last;
+        row[1 + axis] = at[axis].cell + (last ? 0 : step[axis]);
+      }
+      desc->weights[8 * p + corner] = inside ? corner_weight(desc->dtype, at, step) : LAT__CELL_OUTSIDE;
+    }
+  }
+}
+
+lat_status lat__cpu_point_cells(lat_context *context, const lat__point_cells_desc *desc) {
+  cells_job job = {.desc = desc};
+  bool corners = desc->rule == LAT__CELL_CORNERS;
+  lat__first_index_init(&job.fault);
+  lat__parallel_for(context, desc->n_points, corners ? POINT_GRAIN / 8 : POINT_GRAIN,
+                    corners ? corners_range : cells_range, &job);
+  int64_t fault = lat__first_index_get(&job.fault);
+  *desc->first_fault = fault == LAT__NO_INDEX ? -1 : fault;
+  return LAT_STATUS_OK;
+}
+
+typedef struct reduce_job {
+  const lat__voxel_reduce_desc *desc;
+  const int32_t *ends;   ///< (n_voxels,): one past the voxel's last entry of `points`
+  const int32_t *points; ///< (n_points,): points by voxel, ascending within one
+} reduce_job;
+
+/// Adds `count` channels of a point, each times `scale`.
+static LAT_ALWAYS_INLINE void add_point(const lat__voxel_reduce_desc *desc, int64_t first, int64_t count, float scale,
+                                        float *sums) {
+  if (desc->dtype == LAT_DTYPE_F32) {
+    const float *x = (const float *)desc->x + first;
+    for (int64_t c = 0; c < count; c++) sums[c] += x[c] * scale;
+  } else {
+    const uint16_t *x = (const uint16_t *)desc->x + first;
+    for (int64_t c = 0; c < count; c++) sums[c] += lat_f16_to_f32(x[c]) * scale;
+  }
+}
+
+static void reduce_range(void *arg, int64_t begin, int64_t end, int worker) {
+  const reduce_job *job = arg;
+  const lat__voxel_reduce_desc *desc = job->desc;
+  (void)worker;
+  for (int64_t v = begin; v < end; v++) {
+    const int32_t *points = job->points + job->ends[v] - desc->counts[v];
+    float scale = desc->reduction == LAT_VOXEL_MEAN ? 1.0f / (float)desc->counts[v] : 1.0f;
+    for (int64_t c = 0; c < desc->channels; c += CHANNEL_BLOCK) {
+      int64_t count = lat__min_i64(CHANNEL_BLOCK, desc->channels - c);
+      float sums[CHANNEL_BLOCK] = {0};
+      for (int32_t i = 0; i < desc->counts[v]; i++) {
+        add_point(desc, (int64_t)points[i] * desc->channels + c, count, scale, sums);
+      }
+      if (desc->dtype == LAT_DTYPE_F32) {
+        memcpy((float *)desc->y + v * desc->channels + c, sums, (size_t)count * sizeof(float));
+      } else {
+        uint16_t *y = (uint16_t *)desc->y + v * desc->channels + c;
+        for (int64_t i = 0; i < count; i++) y[i] = lat_f32_to_f16(sums[i]);
+      }
+    }
+  }
+}
+
+/// Counting sort of the points by voxel, stable: a voxel's points stay in point order.
+static void sort_points(const lat__voxel_reduce_desc *desc, int32_t *ends, int32_t *points) {
+  int32_t total = 0;
+  for (int64_t v = 0; v < desc->n_voxels; v++) {
+    ends[v] = total;
+    total += desc->counts[v];
+  }
+  for (int64_t p = 0; p < desc->n_points; p++) points[ends[desc->inverse_rows[p]]++] = (int32_t)p;
+}
+
+lat_status lat__cpu_voxel_reduce(lat_context *context, const lat__voxel_reduce_desc *desc) {
+  lat_status status = LAT_STATUS_OK;
+  void *ends = NULL, *points = NULL;
+  LAT_TRY(lat__alloc_items(context, "voxelize", desc->n_voxels, sizeof(int32_t), &ends), done);
+  LAT_TRY(lat__alloc_items(context, "voxelize", desc->n_points, sizeof(int32_t), &points), done);
+  sort_points(desc, ends, points);
+  reduce_job job = {desc, ends, points};
+  lat__parallel_for(context, desc->n_voxels, VOXEL_GRAIN, reduce_range, &job);
+done:
+  lat__free(context, ends);
+  lat__free(context, points);
+  return status;
+}

@@ -1,0 +1,44 @@
+/// Points as the operators of points.h share them: checked, contiguous, with their geometry.
+#ifndef LATTICE_OPS_POINTS_INTERNAL_H
+#define LATTICE_OPS_POINTS_INTERNAL_H
+
+#include <stdatomic.h>
+
+#include <lattice/points.h>
+
+#include "backend/desc.h"
+
+struct lat_quantization {
+  atomic_int refcount;
+  lat_context *context;    ///< retained
+  lat_coords *coords;      ///< retained
+  lat_array *inverse_rows; ///< retained, int32 (N,)
+  lat_array *counts;       ///< retained, int32 (V,)
+};
+
+/// Points and grid of one call. Arrays are NULL or owned: lat__points_drop.
+typedef struct lat__points {
+  lat_array *points;  ///< (n, 3) contiguous float32 or float64
+  lat_array *batches; ///< (n,) contiguous int32, or NULL: all 0
+  int64_t n;
+  lat_dtype dtype;
+  double voxel_size[3]; ///< rounded to the points' dtype
+  double origin[3];     ///< likewise
+  double limit[3];      ///< first magnitude at which float32 is too coarse for the voxel; infinity for float64
+} lat__points;
+
+/// Checks what the caller handed in. Sets every field of `taken`, on failure to what lat__points_drop accepts.
+LAT_CHECKED lat_status lat__points_take(lat_context *context, const char *op, const lat_array_view *points,
+                                        const lat_voxel_grid *grid, lat__points *taken);
+
+void lat__points_drop(lat__points *taken);
+
+/// Rows (and weights, for corners) of the points [begin, begin + count). Fails naming the first point at fault.
+LAT_CHECKED lat_status lat__points_cells(lat_context *context, const char *op, const lat__points *points, int64_t begin,
+                                         int64_t count, lat__cell_rule rule, int32_t *rows, float *weights);
+
+/// Assigns the points to voxels, first-seen.
+LAT_CHECKED lat_status lat__points_quantize(lat_context *context, const char *op, const lat__points *points,
+                                            lat_quantization **out);
+
+#endif
