@@ -1,0 +1,92 @@
+// Out of memory in quantizing, voxelizing and devoxelizing points, with the n-th allocation refused for every n.
+#include <lattice/lattice.h>
+
+#include "support/oom_inputs.h"
+#include "support/test_allocator.h"
+#include "support/test_support.h"
+
+#define N_POINTS 100
+
+static float points[N_POINTS][3];
+static double fine_points[N_POINTS][3];
+static int32_t batches[N_POINTS];
+
+static int fill_inputs(void **state) {
+  (void)state;
+  for (int i = 0; i < N_POINTS; i++) {
+    for (int axis = 0; axis < 3; axis++) points[i][axis] = (float)((i * (axis + 3)) % 17) * 0.3F - 2.0F;
+    for (int axis = 0; axis < 3; axis++) fine_points[i][axis] = 1e9 + points[i][axis];
+    batches[i] = i % 3;
+  }
+  return 0;
+}
+
+static lat_status quantize_body(lat_context *context) {
+  lat_array_view point_view = lat_view_2d(fine_points, LAT_DTYPE_F64, N_POINTS, 3);
+  lat_array_view batch_view = lat_view_1d(batches, LAT_DTYPE_I32, N_POINTS);
+  lat_voxel_grid grid = lat_voxel_grid_cube(0.5);
+  lat_quantization *quantization = NULL;
+  grid.batch_indices = &batch_view;
+  lat_status status = lat_sparse_quantize(context, &point_view, &grid, &quantization);
+  if (status == LAT_STATUS_OK) {
+    lat_test_oom_record_view(lat_coords_rows(lat_quantization_coords(quantization)));
+    lat_test_oom_record_view(lat_quantization_inverse_rows(quantization));
+    lat_test_oom_record_view(lat_quantization_counts(quantization));
+  } else {
+    assert_null(quantization);
+  }
+  lat_quantization_release(quantization);
+  return status;
+}
+
+static lat_status voxelize_points(lat_context *context, lat_tensor **out) {
+  lat_array_view point_view = lat_view_2d(points, LAT_DTYPE_F32, N_POINTS, 3);
+  lat_voxel_grid grid = lat_voxel_grid_cube(0.5);
+  return lat_voxelize(context, &point_view, &point_view, &grid, LAT_VOXEL_MEAN, out);
+}
+
+static lat_status voxelize_body(lat_context *context) {
+  lat_tensor *voxels = NULL;
+  lat_status status = voxelize_points(context, &voxels);
+  return lat_test_oom_finish_tensor(status, voxels);
+}
+
+static lat_status devoxelize_with(lat_context *context, lat_interpolation interpolation) {
+  lat_array_view point_view = lat_view_2d(points, LAT_DTYPE_F32, N_POINTS, 3);
+  lat_voxel_grid grid = lat_voxel_grid_cube(0.5);
+  lat_tensor *voxels = NULL;
+  lat_array *feats = NULL;
+  lat_status status = voxelize_points(context, &voxels);
+  if (status == LAT_STATUS_OK) status = lat_devoxelize(context, &point_view, voxels, &grid, interpolation, &feats);
+  status = lat_test_oom_finish_array(status, feats);
+  lat_tensor_release(voxels);
+  return status;
+}
+
+static lat_status linear_body(lat_context *context) {
+  return devoxelize_with(context, LAT_INTERPOLATION_LINEAR);
+}
+
+static lat_status nearest_body(lat_context *context) {
+  return devoxelize_with(context, LAT_INTERPOLATION_NEAREST);
+}
+
+#define OOM_TEST(body)                                                                                                 \
+  static void body##_survives(void **state) {                                                                          \
+    (void)state;                                                                                                       \
+    lat_test_oom(#body, body);                                                                                         \
+  }
+OOM_TEST(quantize_body)
+OOM_TEST(voxelize_body)
+OOM_TEST(linear_body)
+OOM_TEST(nearest_body)
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(quantize_body_survives),
+      cmocka_unit_test(voxelize_body_survives),
+      cmocka_unit_test(linear_body_survives),
+      cmocka_unit_test(nearest_body_survives),
+  };
+  return cmocka_run_group_tests(tests, fill_inputs, NULL);
+}
