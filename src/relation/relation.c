@@ -51,7 +51,7 @@ static void release_object(void *object) {
 static lat__cache_key make_key(lat__cache_kind kind, uint64_t other_id, const lat__geometry *geometry) {
   lat__cache_key key;
   memset(&key, 0, sizeof key); // compared byte by byte
-  key.kind = kind;
+  key.kind = (int32_t)kind;
   key.other_id = other_id;
   key.kernel_size = geometry->kernel_size;
   key.stride = geometry->stride;
