@@ -29,6 +29,14 @@ struct lat__backend {
   lat_status (*unique_rows)(lat_context *context, const int32_t *rows, int64_t n_rows, int32_t *unique,
                             int32_t *inverse, int64_t *n_unique);
 
+  /// Sorts rows for `relation_build` and `downsample`; the order keeps nothing of `rows`.
+  lat_status (*order_create)(lat_context *context, const int32_t *rows, int64_t n_rows, lat__coord_order **out);
+  void (*order_destroy)(lat__coord_order *order);
+  /// Distinct floor(row / divisor) of ordered rows, in the order of first occurrence among the rows: `*out_rows` from
+  /// lat__alloc of `context`, and their order.
+  lat_status (*downsample)(lat_context *context, const lat__coord_order *order, lat_triple divisor, int32_t **out_rows,
+                           int64_t *n_out, lat__coord_order **out_order);
+
   // Relations.
 
   /// Fills `out`; its arrays come from lat__alloc and belong to the caller.

@@ -29,14 +29,17 @@ typedef struct lat__pairs {
   uint16_t *local_rows; ///< n_edges: out_row - block * LAT__PAIR_BLOCK_ROWS
 } lat__pairs;
 
-/// Geometry and sets of a kernel relation to build: pairs (i, o, k) with i = o * stride + offset_k - padding.
+/// Coordinate rows sorted by a device for its own use: made and read through slots of backend.h.
+typedef struct lat__coord_order lat__coord_order;
+
+/// Geometry and sets of a kernel relation to build: pairs (i, o, k) with i = o * stride + offset_k - padding. Per axis the
+/// offset of element j is (j - size / 2) * dilation for an odd size, j * dilation for an even one.
 typedef struct lat__relation_desc {
-  const int32_t *in_rows; ///< (n_in, 4)
+  const lat__coord_order *in_order; ///< of the n_in input rows
   int64_t n_in;
-  const int32_t *out_rows; ///< (n_out, 4); the same pointer as in_rows for a submanifold relation
+  const lat__coord_order *out_order; ///< of the n_out output rows; the same pointer when they are the input rows
   int64_t n_out;
   lat_triple kernel_size, stride, padding, dilation;
-  const int32_t *offsets; ///< (n_kernels, 3) kernel offsets, dilation applied
   int32_t n_kernels;
 } lat__relation_desc;
 

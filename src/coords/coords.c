@@ -8,9 +8,6 @@
 #include "core/checked.h"
 #include "core/compiler.h"
 #include "core/context_internal.h"
-#include "core/thread.h"
-
-#define DOWNSAMPLE_GRAIN 16384
 
 static atomic_ullong next_id = 1;
 
@@ -169,41 +166,14 @@ done:
   return status;
 }
 
-typedef struct floor_job {
-  const int32_t *rows;
-  int32_t *result;
-  lat_triple divisor;
-} floor_job;
-
-static void floor_range(void *arg, int64_t begin, int64_t end, int worker) {
-  const floor_job *job = arg;
-  (void)worker;
-  for (int64_t r = begin; r < end; r++) {
-    const int32_t *row = job->rows + 4 * r;
-    int32_t *result = job->result + 4 * r;
-    result[0] = row[0];
-    result[1] = lat__floor_div_i32(row[1], job->divisor.x);
-    result[2] = lat__floor_div_i32(row[2], job->divisor.y);
-    result[3] = lat__floor_div_i32(row[3], job->divisor.z);
-  }
-}
-
-/// Distinct floor(row / divisor), first-seen, in a new exact-size buffer.
-static lat_status floor_rows(lat_context *context, const char *op, const lat_coords *coords, lat_triple divisor,
-                             int32_t **out, int64_t *n_out) {
+lat_status lat__coords_order(lat_context *context, const lat_coords *coords, const lat__coord_order **out) {
+  lat_coords *owner = (lat_coords *)coords; // as the index
+  const lat__backend *backend = lat__backend_of(context);
   lat_status status = LAT_STATUS_OK;
-  void *floored = NULL, *unique = NULL, *exact = NULL;
-  LAT_TRY(lat__alloc_items(context, op, coords->n_rows, 4 * sizeof(int32_t), &floored), done);
-  LAT_TRY(lat__alloc_items(context, op, coords->n_rows, 4 * sizeof(int32_t), &unique), done);
-  floor_job job = {coords->rows, floored, divisor};
-  lat__parallel_for(context, coords->n_rows, DOWNSAMPLE_GRAIN, floor_range, &job);
-  LAT_TRY(lat__backend_of(context)->unique_rows(context, floored, coords->n_rows, unique, NULL, n_out), done);
-  LAT_TRY(lat__alloc_items(context, op, *n_out, 4 * sizeof(int32_t), &exact), done);
-  memcpy(exact, unique, (size_t)*n_out * 4 * sizeof(int32_t));
-  *out = exact;
-done:
-  lat__free(context, floored);
-  lat__free(context, unique);
+  pthread_mutex_lock(&owner->lock);
+  if (!owner->order) status = backend->order_create(context, owner->rows, owner->n_rows, &owner->order);
+  *out = owner->order;
+  pthread_mutex_unlock(&owner->lock);
   return status;
 }
 
@@ -221,6 +191,8 @@ lat_status lat__coords_downsample(lat_context *context, const char *op, const la
   lat_status status = LAT_STATUS_OK;
   int32_t *rows = NULL;
   int64_t n_rows = 0;
+  const lat__coord_order *order = NULL;
+  lat__coord_order *out_order = NULL;
   lat_triple stride;
   lat__cache_key key;
   memset(&key, 0, sizeof key);
@@ -236,10 +208,14 @@ lat_status lat__coords_downsample(lat_context *context, const char *op, const la
         (int)coords->stride.x, (int)coords->stride.y, (int)coords->stride.z, (int)divisor.x, (int)divisor.y,
         (int)divisor.z);
   }
-  LAT_TRY(floor_rows(context, op, coords, divisor, &rows, &n_rows), done);
+  LAT_TRY(lat__coords_order(context, coords, &order), done);
+  LAT_TRY(lat__backend_of(context)->downsample(context, order, divisor, &rows, &n_rows, &out_order), done);
   LAT_TRY(lat__coords_adopt(context, op, rows, n_rows, stride, out), done);
+  (*out)->order = out_order;
+  out_order = NULL;
   *out = lat__coords_cache_put(coords, &key, &ops, *out);
 done:
+  lat__backend_of(context)->order_destroy(out_order);
   return status;
 }
 
@@ -254,6 +230,7 @@ void lat_coords_release(lat_coords *coords) {
   lat_context *context = coords->context;
   for (int i = 0; i < coords->n_entries; i++) coords->entries[i].ops->release(coords->entries[i].object);
   lat__backend_of(context)->index_destroy(context, coords->index);
+  lat__backend_of(context)->order_destroy(coords->order);
   pthread_mutex_destroy(&coords->lock);
   lat__free(context, coords->rows);
   lat__free(context, coords);

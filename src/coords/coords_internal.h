@@ -53,6 +53,7 @@ struct lat_coords {
 
   pthread_mutex_t lock;    ///< guards everything below
   lat__coord_index *index; ///< built on first lookup
+  lat__coord_order *order; ///< sorted rows, built for the first relation
   uint64_t tick;
   int n_entries;
   lat__cache_entry entries[LAT__COORDS_CACHE_SLOTS];
@@ -65,6 +66,9 @@ LAT_CHECKED lat_status lat__coords_adopt(lat_context *context, const char *op, i
 /// First rows equal to `queries` (n_queries, 4), -1 where there is none. Builds the index on first use.
 LAT_CHECKED lat_status lat__coords_lookup(lat_context *context, const lat_coords *coords, const int32_t *queries,
                                           int64_t n_queries, int32_t *result);
+
+/// The set's rows sorted for relations. Built on first use; valid while the set is.
+LAT_CHECKED lat_status lat__coords_order(lat_context *context, const lat_coords *coords, const lat__coord_order **out);
 
 /// The cached object of `key`, retained, or NULL.
 void *lat__coords_cache_get(const lat_coords *coords, const lat__cache_key *key);

@@ -84,20 +84,19 @@ static lat_status build(lat_context *context, const char *op, const lat__cache_k
   static const lat__cache_ops cache_ops = {retain_object, release_object};
   lat_status status = LAT_STATUS_OK;
   lat_relation *relation = NULL;
-  void *offsets = NULL;
+  const lat__coord_order *in_order = NULL, *out_order = NULL;
   LAT_TRY(object_new(context, op, kind, geometry, &relation), done);
-  LAT_TRY(lat__alloc_items(context, op, geometry->n_kernels, 3 * sizeof(int32_t), &offsets), done);
-  lat__geometry_offsets(geometry, offsets);
+  LAT_TRY(lat__coords_order(context, input, &in_order), done);
+  LAT_TRY(lat__coords_order(context, output, &out_order), done);
   lat__relation_desc desc = {
-      .in_rows = input->rows,
+      .in_order = in_order,
       .n_in = input->n_rows,
-      .out_rows = output->rows,
+      .out_order = out_order,
       .n_out = output->n_rows,
       .kernel_size = geometry->kernel_size,
       .stride = geometry->stride,
       .padding = geometry->padding,
       .dilation = geometry->dilation,
-      .offsets = offsets,
       .n_kernels = geometry->n_kernels,
   };
   LAT_TRY(lat__backend_of(context)->relation_build(context, &desc, &relation->pairs), done);
@@ -106,7 +105,6 @@ static lat_status build(lat_context *context, const char *op, const lat__cache_k
   relation = NULL;
 done:
   lat_relation_release(relation);
-  lat__free(context, offsets);
   return status;
 }
 

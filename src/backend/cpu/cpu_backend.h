@@ -12,6 +12,14 @@ lat_status lat__cpu_index_lookup(lat_context *context, const lat__coord_index *i
 lat_status lat__cpu_unique_rows(lat_context *context, const int32_t *rows, int64_t n_rows, int32_t *unique,
                                 int32_t *inverse, int64_t *n_unique);
 
+// cpu_order.c
+lat_status lat__cpu_order_create(lat_context *context, const int32_t *rows, int64_t n_rows, lat__coord_order **out);
+void lat__cpu_order_destroy(lat__coord_order *order);
+
+// cpu_downsample.c
+lat_status lat__cpu_downsample(lat_context *context, const lat__coord_order *order, lat_triple divisor,
+                               int32_t **out_rows, int64_t *n_out, lat__coord_order **out_order);
+
 // cpu_relation.c
 lat_status lat__cpu_relation_build(lat_context *context, const lat__relation_desc *desc, lat__pairs *out);
 // cpu_conv.c

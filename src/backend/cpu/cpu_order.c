@@ -1,0 +1,262 @@
+// Sorting coordinate rows into the tree of cpu_order.h.
+//
+// A word holds as many of the columns (batch, x, y, z) as fit beside the row number, each in the width that its range
+// needs:
+//
+//     most significant [ batch | x | y | z | row ] least significant
+//
+// Ordinary scenes take one word for all four and one sort; coordinates that span too much are sorted in several phases,
+// last column first, which the stability of the sort turns into the same order.
+
+#include <string.h>
+
+#include "backend/cpu/cpu_backend.h"
+#include "backend/cpu/cpu_order.h"
+#include "core/alloc.h"
+#include "core/checked.h"
+#include "core/compiler.h"
+#include "core/context_internal.h"
+#include "core/thread.h"
+
+#define PACK_GRAIN 32768
+
+/// Work state of one sort.
+typedef struct sorter {
+  lat_context *context;
+  const int32_t *rows;
+  int64_t n;
+  int32_t low[4]; ///< least value of each column
+  int bits[4];    ///< bits of the range of each column
+  int row_bits;
+  int first, last; ///< columns of the present phase: first .. last
+  int shift[4];    ///< of the columns in the present phase's words
+  uint64_t *words, *scratch;
+  uint64_t *sorted; ///< one of the two
+} sorter;
+
+static int bits_of(uint64_t value) {
+  return value ? 64 - __builtin_clzll(value) : 0;
+}
+
+/// Ranges of the columns. Returns true when the rows are in strictly ascending order already.
+static bool measure(sorter *s) {
+  int32_t low[4] = {INT32_MAX, INT32_MAX, INT32_MAX, INT32_MAX}, high[4] = {INT32_MIN, INT32_MIN, INT32_MIN, INT32_MIN};
+  for (int64_t r = 0; r < s->n; r++) {
+    for (int c = 0; c < 4; c++) {
+      int32_t value = s->rows[4 * r + c];
+      low[c] = value < low[c] ? value : low[c];
+      high[c] = value > high[c] ? value : high[c];
+    }
+  }
+  for (int c = 0; c < 4; c++) {
+    s->low[c] = low[c];
+    s->bits[c] = s->n ? bits_of((uint64_t)((int64_t)high[c] - low[c])) : 0;
+  }
+  s->row_bits = bits_of(s->n ? (uint64_t)s->n - 1 : 0);
+  for (int64_t r = 1; r < s->n; r++) {
+    const int32_t *a = s->rows + 4 * (r - 1), *b = s->rows + 4 * r;
+    int c = 0;
+    while (c < 3 && a[c] == b[c]) c++;
+    if (a[c] >= b[c]) return false;
+  }
+  return true;
+}
+
+/// Chooses the columns of the phase that ends with column `last`, and their shifts.
+static void plan_phase(sorter *s, int last) {
+  int used = s->row_bits;
+  s->last = last;
+  s->first = last + 1;
+  for (int c = last; c >= 0 && used + s->bits[c] <= 64; c--) { // a column has 32 bits and a row number 31: one fits
+    s->shift[c] = used;
+    used += s->bits[c];
+    s->first = c;
+  }
+}
+
+static uint64_t row_mask(const sorter *s) {
+  return ((uint64_t)1 << s->row_bits) - 1;
+}
+
+/// Shift of a column that may have no bits at all: then 0, since shifting by 64 is undefined.
+static uint64_t place(const sorter *s, const int32_t *row, int c) {
+  if (s->bits[c] == 0) return 0;
+  return (uint64_t)((int64_t)row[c] - s->low[c]) << s->shift[c];
+}
+
+/// Writes the words of the present phase; the order of the earlier phases is in `sorted`, or NULL.
+static void pack_range(void *arg, int64_t begin, int64_t end, int worker) {
+  const sorter *s = arg;
+  (void)worker;
+  for (int64_t i = begin; i < end; i++) {
+    uint64_t r = s->sorted ? s->sorted[i] & row_mask(s) : (uint64_t)i;
+    const int32_t *row = s->rows + 4 * r;
+    uint64_t word = r;
+    for (int c = s->first; c <= s->last; c++) word |= place(s, row, c);
+    s->words[i] = word;
+  }
+}
+
+static lat_status sort_rows(sorter *s) {
+  bool in_order = measure(s);
+  s->sorted = NULL;
+  for (int last = 3; last >= 0; last = s->first - 1) {
+    plan_phase(s, last);
+    if (s->sorted == s->words) { // packing reads `sorted` and writes `words`
+      s->words = s->scratch;
+      s->scratch = s->sorted;
+    }
+    lat__parallel_for(s->context, s->n, PACK_GRAIN, pack_range, s);
+    s->sorted = s->words;
+    if (in_order) continue;
+    int n_bits = 0;
+    for (int c = s->first; c <= s->last; c++) n_bits += s->bits[c];
+    lat_status status = lat__cpu_radix_sort(s->context, s->words, s->scratch, s->n, s->row_bits, n_bits, &s->sorted);
+    if (status) return status;
+    if (s->sorted == s->scratch) {
+      s->scratch = s->words;
+      s->words = s->sorted;
+    }
+  }
+  return LAT_STATUS_OK;
+}
+
+/// First column in which the i-th sorted row differs from the one before it; 4 when they are equal.
+static int first_difference(const sorter *s, int64_t i) {
+  const int32_t *a = s->rows + 4 * (s->sorted[i - 1] & row_mask(s)), *b = s->rows + 4 * (s->sorted[i] & row_mask(s));
+  int c = 0;
+  while (c < 4 && a[c] == b[c]) c++;
+  return c;
+}
+
+/// The same from packed words of a single phase: their highest differing bit tells the column.
+static int first_difference_packed(const sorter *s, int64_t i) {
+  uint64_t difference = (s->sorted[i - 1] ^ s->sorted[i]) & ~row_mask(s);
+  if (difference == 0) return 4;
+  int bit = 63 - __builtin_clzll(difference);
+  int c = 0;
+  while (s->bits[c] == 0 || bit < s->shift[c]) c++;
+  return c;
+}
+
+/// Sizes of the tree: a difference in column c begins a leaf, and at c < 3 a column, and at c < 2 a slab. Leaves
+/// `level[i]` = the first differing column of the i-th sorted row.
+static void count_levels(const sorter *s, uint8_t *level, lat__coord_order *order) {
+  bool packed = s->first == 0 && s->last == 3;
+  int64_t counts[5] = {s->n > 0, 0, 0, 0, 0};
+  if (s->n > 0) level[0] = 0;
+  for (int64_t i = 1; i < s->n; i++) {
+    level[i] = (uint8_t)(packed ? first_difference_packed(s, i) : first_difference(s, i));
+    counts[level[i]]++;
+  }
+  order->n_slabs = counts[0] + counts[1];
+  order->n_columns = order->n_slabs + counts[2];
+  order->n_leaves = order->n_columns + counts[3];
+}
+
+static lat_status alloc_int32(lat__coord_order *order, int64_t n, int32_t **out) {
+  void *memory = NULL;
+  lat_status status = lat__alloc_items(order->context, "coords order", n, sizeof(int32_t), &memory);
+  *out = memory;
+  return status;
+}
+
+static lat_status alloc_tree(lat__coord_order *order) {
+  lat_status status = LAT_STATUS_OK;
+  LAT_TRY(alloc_int32(order, order->n_slabs, &order->slab_batch), done);
+  LAT_TRY(alloc_int32(order, order->n_slabs, &order->slab_x), done);
+  LAT_TRY(alloc_int32(order, order->n_slabs + 1, &order->slab_begin), done);
+  LAT_TRY(alloc_int32(order, order->n_columns, &order->column_y), done);
+  LAT_TRY(alloc_int32(order, order->n_columns + 1, &order->column_begin), done);
+  LAT_TRY(alloc_int32(order, order->n_leaves, &order->z), done);
+  LAT_TRY(alloc_int32(order, order->n_leaves, &order->row), done);
+  if (order->n_leaves < order->n_rows) {
+    LAT_TRY(alloc_int32(order, order->n_rows, &order->next_twin), done);
+    memset(order->next_twin, 0xFF, (size_t)order->n_rows * sizeof(int32_t)); // every entry -1
+  }
+done:
+  return status;
+}
+
+static void fill_tree(const sorter *s, const uint8_t *level, lat__coord_order *order) {
+  int32_t n_slabs = 0, n_columns = 0, n_leaves = 0, last_row = 0;
+  for (int64_t i = 0; i < s->n; i++) {
+    int32_t r = (int32_t)(s->sorted[i] & row_mask(s));
+    const int32_t *row = s->rows + 4 * (int64_t)r;
+    if (level[i] == 4) { // equal coordinates follow in row order
+      order->next_twin[last_row] = r;
+      last_row = r;
+      continue;
+    }
+    if (level[i] < 2) {
+      order->slab_batch[n_slabs] = row[0];
+      order->slab_x[n_slabs] = row[1];
+      order->slab_begin[n_slabs++] = n_columns;
+    }
+    if (level[i] < 3) {
+      order->column_y[n_columns] = row[2];
+      order->column_begin[n_columns++] = n_leaves;
+    }
+    order->z[n_leaves] = row[3];
+    order->row[n_leaves++] = last_row = r;
+  }
+  order->slab_begin[n_slabs] = n_columns;
+  order->column_begin[n_columns] = n_leaves;
+}
+
+void lat__cpu_order_destroy(lat__coord_order *order) {
+  if (!order) return;
+  lat_context *context = order->context;
+  lat__free(context, order->slab_batch);
+  lat__free(context, order->slab_x);
+  lat__free(context, order->slab_begin);
+  lat__free(context, order->column_y);
+  lat__free(context, order->column_begin);
+  lat__free(context, order->z);
+  lat__free(context, order->row);
+  lat__free(context, order->next_twin);
+  lat__free(context, order);
+  lat__context_release(context);
+}
+
+lat_status lat__cpu_order_create(lat_context *context, const int32_t *rows, int64_t n_rows, lat__coord_order **out) {
+  static const char op[] = "coords order";
+  lat_status status = LAT_STATUS_OK;
+  lat__coord_order *order = NULL;
+  void *memory = NULL, *words = NULL, *scratch = NULL, *level = NULL;
+  *out = NULL;
+  LAT_TRY(lat__alloc_zero(context, op, 1, sizeof(lat__coord_order), &memory), done);
+  order = memory;
+  order->context = lat__context_retain(context);
+  order->n_rows = n_rows;
+  LAT_TRY(lat__alloc_items(context, op, n_rows, sizeof(uint64_t), &words), done);
+  LAT_TRY(lat__alloc_items(context, op, n_rows, sizeof(uint64_t), &scratch), done);
+  LAT_TRY(lat__alloc(context, op, (size_t)n_rows, &level), done);
+  sorter s = {.context = context, .rows = rows, .n = n_rows, .words = words, .scratch = scratch};
+  LAT_TRY(sort_rows(&s), done);
+  count_levels(&s, level, order);
+  LAT_TRY(alloc_tree(order), done);
+  fill_tree(&s, level, order);
+  *out = order;
+  order = NULL;
+done:
+  lat__cpu_order_destroy(order);
+  lat__free(context, words);
+  lat__free(context, scratch);
+  lat__free(context, level);
+  return status;
+}
+
+int64_t lat__cpu_order_find_slab(const lat__coord_order *order, int32_t batch, int64_t x) {
+  int64_t low = 0, high = order->n_slabs;
+  while (low < high) {
+    int64_t middle = low + (high - low) / 2;
+    int32_t b = order->slab_batch[middle];
+    if (b < batch || (b == batch && order->slab_x[middle] < x)) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  return low;
+}
