@@ -42,6 +42,8 @@ typedef struct lat_conv3d_opts {
 /// x's own identity, keep x's identity and batch metadata; otherwise the output set is the relation's or the given one,
 /// and the declared batch size carries over. `bias` is `(C_out,)` of any float dtype (rounded to the feature dtype), or
 /// NULL.
+/// With `coordinates` rows are found by their coordinates, so of duplicated rows of x the first is taken; the pointwise
+/// form without them takes each row's own features.
 /// Errors: INVALID_ARGUMENT (NULL; geometry; "must use the convolution output stride" for coordinates),
 /// INVALID_DTYPE ("convolution supports float32 and float16 tensors"; "convolution weights must match feature dtype"),
 /// INVALID_SHAPE ("weight input channels must match x.channels"; "weight kernel rows must match the convolution kernel";
@@ -57,6 +59,17 @@ LAT_API LAT_CHECKED lat_status lat_conv3d(lat_context *context, const lat_tensor
 LAT_API LAT_CHECKED lat_status lat_subm_conv3d(lat_context *context, const lat_tensor *x, const lat_weight *weight,
                                                const lat_array_view *bias, const lat_conv3d_opts *opts,
                                                lat_tensor **out);
+
+/// Bytes that are enough for any algorithm name.
+#define LAT_ALGORITHM_NAME_BYTES 64
+
+/// Name of the algorithm that lat_conv3d takes for these arguments in this context (lat_subm_conv3d takes the same for
+/// the same options), e.g. "gather_gemm_f32_6x2v_avx2": way, feature dtype, packed weight width, register tile (rows x
+/// vectors), level. Written into `name` (`name_bytes` long, cut if need be), always terminated. Builds no relation. The
+/// context's log hook gets the same name with every call, at LAT_LOG_DEBUG.
+/// Errors: as lat_conv3d.
+LAT_API LAT_CHECKED lat_status lat_conv3d_algorithm(lat_context *context, const lat_tensor *x, const lat_weight *weight,
+                                                    const lat_conv3d_opts *opts, char *name, size_t name_bytes);
 
 #ifdef __cplusplus
 }

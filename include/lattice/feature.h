@@ -15,7 +15,8 @@ extern "C" {
 
 /// `x @ W.T + bias`: weight `(C_out, C_in)` dense or a packed weight of kernel volume 1; bias `(C_out,)` or NULL.
 /// float32 results are the same bits at every CPU level and thread count (ascending input channels, fused multiply-add,
-/// bias added after the sum). With a packed weight the result has the feature dtype.
+/// bias added after the sum). With a packed weight the result has the feature dtype; the bias is added in float32 as it
+/// is.
 /// Errors: INVALID_ARGUMENT (NULL; "quantized matmul requires a pointwise weight"), INVALID_SHAPE ("linear: weight …",
 /// "linear: bias …"), INVALID_DTYPE, OUT_OF_MEMORY.
 LAT_API LAT_CHECKED lat_status lat_linear(lat_context *context, const lat_tensor *x, const lat_weight *weight,

@@ -1,0 +1,116 @@
+// lat_conv3d: convolution over the forward relation or onto the caller's coordinates, and the name of its algorithm.
+
+#include <string.h>
+
+#include <lattice/conv.h>
+
+#include "backend/backend.h"
+#include "coords/coords_internal.h"
+#include "coords/tensor_internal.h"
+#include "core/checked.h"
+#include "core/compiler.h"
+#include "core/context_internal.h"
+#include "ops/conv_common.h"
+
+/// Options with every default applied.
+typedef struct conv3d_setup {
+  lat__geometry geometry;
+  const lat_coords *target; ///< borrowed, or NULL
+} conv3d_setup;
+
+// --- check_inputs -----------------------------------------------------------------------------------------------------
+
+static lat_status check_target_stride(const char *op, const lat_tensor *x, const conv3d_setup *setup) {
+  lat_triple in = x->coords->stride, by = setup->geometry.stride, given = setup->target->stride, expected;
+  if (!lat__mul_i32(in.x, by.x, &expected.x) || !lat__mul_i32(in.y, by.y, &expected.y) ||
+      !lat__mul_i32(in.z, by.z, &expected.z)) {
+    return lat_fail(LAT_STATUS_OVERFLOW,
+                    "%s: output stride leaves int32: got (%d, %d, %d) times (%d, %d, %d), expected products below 2^31",
+                    op, (int)in.x, (int)in.y, (int)in.z, (int)by.x, (int)by.y, (int)by.z);
+  }
+  if (given.x == expected.x && given.y == expected.y && given.z == expected.z) return LAT_STATUS_OK;
+  return lat_fail(LAT_STATUS_INVALID_ARGUMENT,
+                  "%s: coordinates must use the convolution output stride: got (%d, %d, %d), expected (%d, %d, %d)", op,
+                  (int)given.x, (int)given.y, (int)given.z, (int)expected.x, (int)expected.y, (int)expected.z);
+}
+
+static lat_status check_options(const char *op, const lat_tensor *x, const lat_conv3d_opts *opts, conv3d_setup *setup) {
+  lat_status status = LAT_STATUS_OK;
+  lat_conv3d_opts o;
+  LAT_TRY(lat__opts_copy(op, opts, sizeof o, &o), done);
+  lat_kernel_opts kernel = {sizeof kernel, o.kernel_size, o.stride, o.padding, o.dilation};
+  LAT_TRY(lat__geometry_check(op, &kernel, NULL, &setup->geometry), done);
+  setup->target = o.coordinates;
+  if (setup->target) LAT_TRY(check_target_stride(op, x, setup), done);
+done:
+  return status;
+}
+
+// --- infer_output and get_relation ------------------------------------------------------------------------------------
+
+/// True when row i of the result is row i of x alone: no relation is asked for.
+static bool is_pointwise(const conv3d_setup *setup) {
+  return lat__geometry_pointwise(&setup->geometry) && !setup->target;
+}
+
+/// The relation and the output set, both retained; a pointwise call has no relation and x's own set.
+static lat_status get_relation(lat_context *context, const char *op, const lat_tensor *x, const conv3d_setup *setup,
+                               lat_relation **relation, lat_coords **out_coords) {
+  const lat_coords *target = setup->target;
+  lat_triple padding = setup->geometry.padding;
+  if (is_pointwise(setup)) {
+    *out_coords = lat_coords_retain(x->coords);
+    return LAT_STATUS_OK;
+  }
+  // x's own set as target (then the stride is 1) shares the forward relation. With padding that relation would make a
+  // set of its own, so there the target form keeps the identity.
+  bool forward = !target || (target == x->coords && !padding.x && !padding.y && !padding.z);
+  if (forward) return lat__relation_forward(context, op, x->coords, &setup->geometry, relation, out_coords);
+  lat_status status = lat__relation_target(context, op, x->coords, target, &setup->geometry, relation);
+  if (!status) *out_coords = lat_coords_retain(target);
+  return status;
+}
+
+// --- run --------------------------------------------------------------------------------------------------------------
+
+lat_status lat_conv3d(lat_context *context, const lat_tensor *x, const lat_weight *weight, const lat_array_view *bias,
+                      const lat_conv3d_opts *opts, lat_tensor **out) {
+  static const char op[] = "conv3d";
+  lat_status status = LAT_STATUS_OK;
+  conv3d_setup setup = {.target = NULL};
+  lat__conv_operands operands = {.op = op};
+  lat_relation *relation = NULL;
+  lat_coords *out_coords = NULL;
+  LAT_TRY(lat__op_check(op, context, "x", x, out), done);
+  LAT_TRY(check_options(op, x, opts, &setup), done);
+  LAT_TRY(lat__conv_open(context, op, x, weight, bias, &setup.geometry, &operands), done);
+  LAT_TRY(get_relation(context, op, x, &setup, &relation, &out_coords), done);
+  LAT_TRY(lat__conv_run(context, &operands, relation, out_coords, out), done);
+done:
+  lat_relation_release(relation);
+  lat_coords_release(out_coords);
+  lat__conv_close(&operands);
+  return status;
+}
+
+lat_status lat_conv3d_algorithm(lat_context *context, const lat_tensor *x, const lat_weight *weight,
+                                const lat_conv3d_opts *opts, char *name, size_t name_bytes) {
+  static const char op[] = "conv3d_algorithm";
+  static const lat__pairs some_pairs;
+  lat_status status = LAT_STATUS_OK;
+  conv3d_setup setup = {.target = NULL};
+  lat__conv_operands operands = {.op = op};
+  if (!context || !x || !name) {
+    status = lat_fail(LAT_STATUS_INVALID_ARGUMENT, "%s: %s: got NULL, expected %s", op,
+                      context ? (x ? "name" : "x") : "context",
+                      context ? (x ? "a text buffer" : "a sparse tensor") : "a context");
+    goto done;
+  }
+  LAT_TRY(check_options(op, x, opts, &setup), done);
+  LAT_TRY(lat__conv_open(context, op, x, weight, NULL, &setup.geometry, &operands), done);
+  operands.desc.pairs = is_pointwise(&setup) ? NULL : &some_pairs;
+  lat__backend_of(context)->conv_algorithm(context, &operands.desc, name, name_bytes);
+done:
+  lat__conv_close(&operands);
+  return status;
+}

@@ -1,0 +1,39 @@
+/// What lat_conv3d, lat_subm_conv3d and lat_linear share: checking and opening weights and biases, and running.
+#ifndef LATTICE_OPS_CONV_COMMON_H
+#define LATTICE_OPS_CONV_COMMON_H
+
+#include <lattice/conv.h>
+
+#include "backend/desc.h"
+#include "relation/relation_internal.h"
+
+/// Checked operands of one call. Zero-initialise; lat__conv_close frees what they hold, also after a failure.
+typedef struct lat__conv_operands {
+  const char *op;
+  const lat_tensor *x;
+  lat_array *dense;    ///< retained, contiguous; NULL for a packed weight
+  lat_array *bias;     ///< retained, float32; NULL for none
+  lat__conv_desc desc; ///< all but pairs, n_out and y
+} lat__conv_operands;
+
+/// Checks weight and bias of a convolution against `x` and the geometry, and opens them.
+LAT_CHECKED lat_status lat__conv_open(lat_context *context, const char *op, const lat_tensor *x,
+                                      const lat_weight *weight, const lat_array_view *bias,
+                                      const lat__geometry *geometry, lat__conv_operands *operands);
+
+/// Opens a dense weight whose shape was checked: `form` says how it lies.
+LAT_CHECKED lat_status lat__conv_open_dense(lat_context *context, const lat_array_view *view, lat__weight_form form,
+                                            lat__conv_operands *operands);
+
+/// Checks and opens a bias (NULL: none), rounded to `round_to`. The operands' weight is open.
+LAT_CHECKED lat_status lat__conv_open_bias(lat_context *context, const lat_array_view *bias, lat_dtype round_to,
+                                           lat__conv_operands *operands);
+
+/// Frees what the operands hold.
+void lat__conv_close(lat__conv_operands *operands);
+
+/// Runs over `relation` (NULL: row i meets row i) and makes the result on `out_coords`, with the batch metadata of x.
+LAT_CHECKED lat_status lat__conv_run(lat_context *context, lat__conv_operands *operands, const lat_relation *relation,
+                                     const lat_coords *out_coords, lat_tensor **out);
+
+#endif
