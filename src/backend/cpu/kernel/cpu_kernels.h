@@ -18,6 +18,7 @@
 #ifndef LATTICE_BACKEND_CPU_KERNEL_CPU_KERNELS_H
 #define LATTICE_BACKEND_CPU_KERNEL_CPU_KERNELS_H
 
+#include <math.h>
 #include <stdbool.h>
 
 #include <lattice/array.h>

@@ -22,6 +22,9 @@
 #include "backend/cpu/kernel/feature_rows_template.h"
 #include "backend/cpu/kernel/fma_peak_template.h"
 #include "backend/cpu/kernel/gather_gemm_template.h"
+#include "backend/cpu/kernel/gelu_template.h"
+#include "backend/cpu/kernel/norm_template.h"
+#include "backend/cpu/kernel/pool_template.h"
 
 extern const lat__cpu_kernels KERNEL(lat__kernels);
 const lat__cpu_kernels KERNEL(lat__kernels) = {
