@@ -32,8 +32,9 @@ typedef enum lat_gelu_approx {
   LAT_GELU_FAST = 2  ///< x * sigmoid(1.702 x)
 } lat_gelu_approx;
 
-/// Gaussian error linear unit. Own polynomials for erf, tanh and exp, equal at every CPU level; the error bound stands in
-/// docs/architecture.md. Errors: INVALID_ARGUMENT (NULL; "approximate" outside the enum), OUT_OF_MEMORY.
+/// Gaussian error linear unit. Own polynomials for erf, tanh and exp, the same bits at every CPU level; at most 6 ulp off
+/// in float32 (docs/numerics.md). +inf stays, -inf gives -0, NaN stays NaN.
+/// Errors: INVALID_ARGUMENT (NULL; "approximate" outside the enum), OUT_OF_MEMORY.
 LAT_API LAT_CHECKED lat_status lat_gelu(lat_context *context, const lat_tensor *x, lat_gelu_approx approximate,
                                         lat_tensor **out);
 
@@ -51,7 +52,7 @@ typedef struct lat_norm_opts {
   { sizeof(lat_norm_opts), NULL, NULL, NULL, NULL, 0.0 }
 
 /// Per channel: `(x - mean) / sqrt(var + eps) * weight + bias`. Statistics over all rows in a fixed order (same bits for
-/// any thread count). No rows: no rows come out.
+/// any thread count), the variance from deviations, both rounded to float32. No rows: no rows come out.
 /// Errors: INVALID_ARGUMENT (NULL; "eps must be positive"), INVALID_SHAPE ("<name> must have shape (C,)"),
 /// INVALID_DTYPE, OUT_OF_MEMORY.
 LAT_API LAT_CHECKED lat_status lat_batch_norm(lat_context *context, const lat_tensor *x, const lat_norm_opts *opts,

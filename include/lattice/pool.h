@@ -20,8 +20,7 @@ typedef enum lat_pool_mode {
 /// Local pool over the forward relation of `x`. Defaults differ from lat_kernel_opts': kernel_size (2, 2, 2), stride
 /// (2, 2, 2). Accumulates in float32 and rounds once; float32 and float16. An output row without edges: sum and avg 0,
 /// max -inf. The output set is the relation's (x's own at stride 1 and padding 0); the declared batch size carries over.
-/// Errors: INVALID_ARGUMENT (NULL; a mode outside the enum; geometry), INVALID_DTYPE ("pooling supports float32 and
-/// float16 tensors"), OVERFLOW, OUT_OF_MEMORY.
+/// Errors: INVALID_ARGUMENT (NULL; a mode outside the enum; geometry), OVERFLOW, OUT_OF_MEMORY.
 LAT_API LAT_CHECKED lat_status lat_pool3d(lat_context *context, const lat_tensor *x, lat_pool_mode mode,
                                           const lat_kernel_opts *opts, lat_tensor **out);
 
@@ -29,9 +28,10 @@ LAT_API LAT_CHECKED lat_status lat_pool3d(lat_context *context, const lat_tensor
 /// and need not be contiguous. B is the declared batch counts' length; else `batch_size` when >= 0; else the batch size
 /// the tensor carries; else 1 + the largest batch index (0 for no rows). Rows with a batch index outside 0 .. B - 1 do
 /// not take part. `batch_size` -1 means "not given".
-/// Empty items: sum and avg give zeros. Accumulates in float32 (the bits of an item do not depend on the other items).
+/// Empty items: sum and avg give zeros. Accumulates in float32, by blocks of 256 rows of the item (the bits of an item do
+/// not depend on the other items), and rounds once.
 /// Errors: INVALID_ARGUMENT (NULL; mode; "batch_size must be non-negative" below -1; "batch_size must match batch_counts
-/// length"; "global_max_pool does not support empty batches", also for B = 0), INVALID_DTYPE, OUT_OF_MEMORY.
+/// length"; "global_max_pool does not support empty batches", also for B = 0), OVERFLOW, OUT_OF_MEMORY.
 LAT_API LAT_CHECKED lat_status lat_global_pool(lat_context *context, const lat_tensor *x, lat_pool_mode mode,
                                                int64_t batch_size, lat_array **out);
 

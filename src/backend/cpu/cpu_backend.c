@@ -19,6 +19,13 @@ static const lat__backend cpu_backend = {
     .point_cells = lat__cpu_point_cells,
     .voxel_reduce = lat__cpu_voxel_reduce,
     .interpolate = lat__cpu_interpolate,
+    .pool = lat__cpu_pool,
+    .global_pool = lat__cpu_global_pool,
+    .unary = lat__cpu_unary,
+    .channel_stats = lat__cpu_channel_stats,
+    .norm = lat__cpu_norm,
+    .join_add = lat__cpu_join_add,
+    .join_cat = lat__cpu_join_cat,
 };
 
 const lat__backend *lat__backend_cpu(void) {

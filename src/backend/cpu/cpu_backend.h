@@ -22,6 +22,7 @@ lat_status lat__cpu_downsample(lat_context *context, const lat__coord_order *ord
 
 // cpu_relation.c
 lat_status lat__cpu_relation_build(lat_context *context, const lat__relation_desc *desc, lat__pairs *out);
+
 // cpu_conv.c
 lat_status lat__cpu_conv(lat_context *context, const lat__conv_desc *desc);
 void lat__cpu_conv_algorithm(lat_context *context, const lat__conv_desc *desc, char *text, size_t text_bytes);
@@ -35,5 +36,14 @@ lat_status lat__cpu_voxel_reduce(lat_context *context, const lat__voxel_reduce_d
 
 // cpu_interpolate.c
 lat_status lat__cpu_interpolate(lat_context *context, const lat__interpolate_desc *desc);
+
+// cpu_unary.c, cpu_norm.c, cpu_pool.c, cpu_global_pool.c, cpu_join.c
+lat_status lat__cpu_unary(lat_context *context, const lat__unary_desc *desc);
+lat_status lat__cpu_channel_stats(lat_context *context, const lat__channel_stats_desc *desc);
+lat_status lat__cpu_norm(lat_context *context, const lat__norm_desc *desc);
+lat_status lat__cpu_pool(lat_context *context, const lat__pool_desc *desc);
+lat_status lat__cpu_global_pool(lat_context *context, const lat__global_pool_desc *desc);
+lat_status lat__cpu_join_add(lat_context *context, const lat__join_desc *desc);
+lat_status lat__cpu_join_cat(lat_context *context, const lat__join_desc *desc);
 
 #endif

@@ -1,0 +1,92 @@
+// Local pools: the pairs of one block of output rows are reduced, kernel element after kernel element, into float32 rows
+// that stay in the cache; a float16 block is rounded once at its end. An output row is touched by its block alone, in
+// edge order, so the bits do not depend on the threads.
+
+#include <assert.h>
+#include <math.h>
+
+#include <lattice/pool.h>
+
+#include "backend/cpu/cpu_backend.h"
+#include "backend/cpu/cpu_rows.h"
+#include "core/alloc.h"
+#include "core/checked.h"
+#include "core/compiler.h"
+#include "core/thread.h"
+
+#define GRAIN_ELEMENTS 32768
+#define TILE_ELEMENTS 4096
+
+typedef struct pool_job {
+  const lat__pool_desc *desc;
+  const lat__cpu_kernels *kernels;
+  float *scratch;    ///< for each worker a block of sums and a tile of widened rows; NULL for float32
+  int64_t tile_rows; ///< pairs that are widened together
+} pool_job;
+
+static void reduce_pairs(const pool_job *job, int64_t begin, int64_t end, float *tile, float *sums) {
+  const lat__pool_desc *desc = job->desc;
+  const lat__pairs *pairs = desc->pairs;
+  void (*reduce)(const float *, const int32_t *, const uint16_t *, int64_t, int64_t, float *) =
+      desc->mode == LAT_POOL_MAX ? job->kernels->max_rows_f32 : job->kernels->add_rows_f32;
+  if (desc->dtype == LAT_DTYPE_F32) {
+    reduce(desc->x, pairs->in_rows + begin, pairs->local_rows + begin, end - begin, desc->channels, sums);
+    return;
+  }
+  for (int64_t p = begin; p < end; p += job->tile_rows) {
+    int64_t n = lat__min_i64(job->tile_rows, end - p);
+    job->kernels->widen_rows_f16(desc->x, pairs->in_rows + p, n, desc->channels, tile);
+    reduce(tile, NULL, pairs->local_rows + p, n, desc->channels, sums);
+  }
+}
+
+/// Multiplies every row of sums by 1 / (number of its pairs).
+static void divide_by_counts(const lat__pool_desc *desc, int64_t begin, int64_t end, int64_t n_rows, float *sums) {
+  int32_t counts[LAT__PAIR_BLOCK_ROWS] = {0};
+  for (int64_t p = begin; p < end; p++) counts[desc->pairs->local_rows[p]]++;
+  for (int64_t r = 0; r < n_rows; r++) {
+    if (counts[r] < 2) continue; // times one, or a row of zeros
+    float scale = 1.0f / (float)counts[r];
+    for (int64_t c = 0; c < desc->channels; c++) sums[r * desc->channels + c] *= scale;
+  }
+}
+
+static void pool_block(const pool_job *job, int64_t block, int worker) {
+  const lat__pool_desc *desc = job->desc;
+  const lat__pairs *pairs = desc->pairs;
+  int64_t first_row = block * LAT__PAIR_BLOCK_ROWS;
+  int64_t n_rows = lat__min_i64(LAT__PAIR_BLOCK_ROWS, desc->n_out - first_row);
+  int64_t n = n_rows * desc->channels;
+  int64_t worker_rows = LAT__PAIR_BLOCK_ROWS + job->tile_rows;
+  float *scratch = job->scratch ? job->scratch + worker * worker_rows * desc->channels : NULL;
+  float *tile = scratch ? scratch + LAT__PAIR_BLOCK_ROWS * desc->channels : NULL;
+  float *sums = lat__cpu_target(desc->dtype, desc->y, first_row * desc->channels, scratch);
+  const int64_t *offsets = pairs->offsets + block * pairs->n_kernels;
+  for (int64_t i = 0; i < n; i++) sums[i] = desc->mode == LAT_POOL_MAX ? -INFINITY : 0.0f;
+  for (int32_t k = 0; k < pairs->n_kernels; k++) reduce_pairs(job, offsets[k], offsets[k + 1], tile, sums);
+  if (desc->mode == LAT_POOL_AVG) divide_by_counts(desc, offsets[0], offsets[pairs->n_kernels], n_rows, sums);
+  lat__cpu_narrow(job->kernels, desc->dtype, sums, n, desc->y, first_row * desc->channels);
+}
+
+static void pool_range(void *arg, int64_t begin, int64_t end, int worker) {
+  for (int64_t block = begin; block < end; block++) pool_block(arg, block, worker);
+}
+
+lat_status lat__cpu_pool(lat_context *context, const lat__pool_desc *desc) {
+  lat_status status = LAT_STATUS_OK;
+  void *scratch = NULL;
+  if (desc->n_out == 0 || desc->channels == 0) return LAT_STATUS_OK;
+  assert(desc->x != desc->y);
+  pool_job job = {.desc = desc, .kernels = lat__cpu_kernels_for(context)};
+  if (desc->dtype != LAT_DTYPE_F32) {
+    job.tile_rows = lat__max_i64(1, TILE_ELEMENTS / desc->channels);
+    int64_t n_rows = (LAT__PAIR_BLOCK_ROWS + job.tile_rows) * context->n_threads;
+    LAT_TRY(lat__alloc_items(context, "pool3d", n_rows, (size_t)desc->channels * sizeof(float), &scratch), done);
+  }
+  job.scratch = scratch;
+  int64_t grain = lat__max_i64(1, GRAIN_ELEMENTS / (LAT__PAIR_BLOCK_ROWS * desc->channels));
+  lat__parallel_for(context, desc->pairs->n_blocks, grain, pool_range, &job);
+done:
+  lat__free(context, scratch);
+  return status;
+}

@@ -1,0 +1,64 @@
+// Element-wise functions: relu, the three forms of gelu, and conversion between feature dtypes. Elements are worked on
+// in tiles that stay in the first-level cache while float16 is widened and narrowed around the float32 function.
+
+#include <assert.h>
+#include <string.h>
+
+#include "backend/cpu/cpu_backend.h"
+#include "backend/cpu/cpu_rows.h"
+#include "core/checked.h"
+#include "core/thread.h"
+
+#define TILE 1024
+#define GRAIN 16384
+
+typedef struct unary_job {
+  const lat__unary_desc *desc;
+  const lat__cpu_kernels *kernels;
+} unary_job;
+
+/// max(x, 0); what is not below or equal to zero stays, NaN included.
+static void relu_tile(int64_t n, const float *x, float *y) {
+  for (int64_t i = 0; i < n; i++) y[i] = x[i] <= 0.0f ? 0.0f : x[i];
+}
+
+static void apply_tile(const unary_job *job, int64_t n, const float *x, float *y) {
+  switch (job->desc->kind) {
+  case LAT__UNARY_RELU:
+    relu_tile(n, x, y);
+    break;
+  case LAT__UNARY_GELU_ERF:
+    job->kernels->gelu_erf_f32(n, x, y);
+    break;
+  case LAT__UNARY_GELU_TANH:
+    job->kernels->gelu_tanh_f32(n, x, y);
+    break;
+  case LAT__UNARY_GELU_FAST:
+    job->kernels->gelu_fast_f32(n, x, y);
+    break;
+  case LAT__UNARY_CAST:
+    memcpy(y, x, (size_t)n * sizeof *y);
+    break;
+  }
+}
+
+static void unary_range(void *arg, int64_t begin, int64_t end, int worker) {
+  const unary_job *job = arg;
+  const lat__unary_desc *desc = job->desc;
+  float widened[TILE], result[TILE];
+  (void)worker;
+  for (int64_t first = begin; first < end; first += TILE) {
+    int64_t n = lat__min_i64(TILE, end - first);
+    const float *x = lat__cpu_widen(job->kernels, desc->dtype_in, desc->x, first, n, widened);
+    float *y = lat__cpu_target(desc->dtype_out, desc->y, first, result);
+    apply_tile(job, n, x, y);
+    lat__cpu_narrow(job->kernels, desc->dtype_out, y, n, desc->y, first);
+  }
+}
+
+lat_status lat__cpu_unary(lat_context *context, const lat__unary_desc *desc) {
+  unary_job job = {desc, lat__cpu_kernels_for(context)};
+  assert(desc->count == 0 || desc->x != desc->y);
+  lat__parallel_for(context, desc->count, GRAIN, unary_range, &job);
+  return LAT_STATUS_OK;
+}
