@@ -136,14 +136,14 @@ static lat_status fail_point(const char *op, const lat__points *points, int64_t 
   }
   int axis = 0;
   while (axis < 2 && fabs(at[axis]) < points->limit[axis]) axis++;
-  float magnitude = fabsf((float)at[axis]);
+  int exponent = at[axis] == 0.0 ? -126 : ilogb(at[axis]);
+  double spacing = ldexp(1.0, (exponent < -126 ? -126 : exponent) - 23);
   return lat_fail(
       LAT_STATUS_INVALID_ARGUMENT,
       "%s: float32 points are too coarse for the voxel size: got a spacing of %g at point %lld (%.9g, %.9g, "
       "%.9g), expected at most a quarter of %g: use float64 points, or subtract the origin before the "
       "conversion to float32",
-      op, (double)(nextafterf(magnitude, INFINITY) - magnitude), (long long)index, at[0], at[1], at[2],
-      points->voxel_size[axis]);
+      op, spacing, (long long)index, at[0], at[1], at[2], points->voxel_size[axis]);
 }
 
 lat_status lat__points_cells(lat_context *context, const char *op, const lat__points *points, int64_t begin,

@@ -21,9 +21,12 @@ static int fill_inputs(void **state) {
   return 0;
 }
 
+// Every second point: views with gaps are copied first.
 static lat_status quantize_body(lat_context *context) {
-  lat_array_view point_view = lat_view_2d(fine_points, LAT_DTYPE_F64, N_POINTS, 3);
-  lat_array_view batch_view = lat_view_1d(batches, LAT_DTYPE_I32, N_POINTS);
+  lat_array_view point_view = lat_view_2d(fine_points, LAT_DTYPE_F64, N_POINTS / 2, 3);
+  lat_array_view batch_view = lat_view_1d(batches, LAT_DTYPE_I32, N_POINTS / 2);
+  point_view.stride[0] = 6;
+  batch_view.stride[0] = 2;
   lat_voxel_grid grid = lat_voxel_grid_cube(0.5);
   lat_quantization *quantization = NULL;
   grid.batch_indices = &batch_view;

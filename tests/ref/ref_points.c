@@ -1,0 +1,107 @@
+// Naive points and voxels.
+#include "ref/ref_points.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ref/ref_relation.h"
+
+// (p - origin) / size of one coordinate; a float32 result is returned as the double of the same value.
+static double lattice_position(const ref_cloud *cloud, int64_t point, int axis) {
+  if (cloud->wide != NULL) return (cloud->wide[point * 3 + axis] - cloud->origin[axis]) / cloud->size[axis];
+  float origin = (float)cloud->origin[axis];
+  float size = (float)cloud->size[axis];
+  float difference = cloud->narrow[point * 3 + axis] - origin;
+  float quotient = difference / size;
+  return quotient;
+}
+
+static int32_t batch_of(const ref_cloud *cloud, int64_t point) {
+  return cloud->batches == NULL ? 0 : cloud->batches[point];
+}
+
+void ref_point_cells(const ref_cloud *cloud, int32_t *rows) {
+  for (int64_t p = 0; p < cloud->n; p++) {
+    rows[p * 4] = batch_of(cloud, p);
+    for (int axis = 0; axis < 3; axis++) rows[p * 4 + 1 + axis] = (int32_t)floor(lattice_position(cloud, p, axis));
+  }
+}
+
+void ref_voxel_reduce(const int32_t *inverse, int64_t n, int64_t n_voxels, const double *x, int64_t channels, int mean,
+                      double *y) {
+  int64_t *counts = calloc((size_t)n_voxels + 1, sizeof *counts);
+  memset(y, 0, (size_t)(n_voxels * channels) * sizeof *y);
+  for (int64_t p = 0; p < n; p++) {
+    counts[inverse[p]]++;
+    for (int64_t c = 0; c < channels; c++) y[inverse[p] * channels + c] += x[p * channels + c];
+  }
+  for (int64_t i = 0; mean && i < n_voxels * channels; i++) y[i] /= (double)counts[i / channels];
+  free(counts);
+}
+
+void ref_voxel_reduce_f32(const int32_t *inverse, int64_t n, int64_t n_voxels, const float *x, int64_t channels,
+                          int mean, float *y) {
+  int64_t *counts = calloc((size_t)n_voxels + 1, sizeof *counts);
+  memset(y, 0, (size_t)(n_voxels * channels) * sizeof *y);
+  for (int64_t p = 0; p < n; p++) counts[inverse[p]]++;
+  for (int64_t p = 0; p < n; p++) {
+    float share = mean ? 1.0f / (float)counts[inverse[p]] : 1.0f;
+    for (int64_t c = 0; c < channels; c++) {
+      float addend = x[p * channels + c] * share;
+      y[inverse[p] * channels + c] = y[inverse[p] * channels + c] + addend;
+    }
+  }
+  free(counts);
+}
+
+static void add_voxel(const ref_dictionary *voxels, const int64_t key[4], double weight, const double *x,
+                      int64_t channels, double *y) {
+  int32_t row = ref_dictionary_find(voxels, key[0], key[1], key[2], key[3]);
+  for (int64_t c = 0; row >= 0 && c < channels; c++) y[c] += weight * x[row * channels + c];
+}
+
+static void read_linear(const ref_cloud *cloud, int64_t p, const ref_dictionary *voxels, const double *x,
+                        int64_t channels, double *y) {
+  for (int dx = 0; dx < 2; dx++) {
+    for (int dy = 0; dy < 2; dy++) {
+      for (int dz = 0; dz < 2; dz++) {
+        const int step[3] = {dx, dy, dz};
+        int64_t key[4] = {batch_of(cloud, p), 0, 0, 0};
+        double weight = 1.0;
+        for (int axis = 0; axis < 3; axis++) {
+          double q = lattice_position(cloud, p, axis);
+          double fraction = q - floor(q);
+          key[1 + axis] = (int64_t)floor(q) + step[axis];
+          weight *= step[axis] ? fraction : 1.0 - fraction;
+        }
+        add_voxel(voxels, key, weight, x, channels, y);
+      }
+    }
+  }
+}
+
+static void read_nearest(const ref_cloud *cloud, int64_t p, const ref_dictionary *voxels, const double *x,
+                         int64_t channels, double *y) {
+  int64_t key[4] = {batch_of(cloud, p), 0, 0, 0};
+  for (int axis = 0; axis < 3; axis++) {
+    double q = lattice_position(cloud, p, axis);
+    double moved = cloud->wide != NULL ? q + 0.5 : (double)((float)q + 0.5f);
+    key[1 + axis] = (int64_t)floor(moved);
+  }
+  add_voxel(voxels, key, 1.0, x, channels, y);
+}
+
+void ref_devoxelize(const ref_cloud *cloud, const int32_t *rows, int64_t n_voxels, const double *x, int64_t channels,
+                    int nearest, double *y) {
+  ref_dictionary *voxels = ref_dictionary_create(rows, n_voxels);
+  memset(y, 0, (size_t)(cloud->n * channels) * sizeof *y);
+  for (int64_t p = 0; p < cloud->n; p++) {
+    if (nearest) {
+      read_nearest(cloud, p, voxels, x, channels, y + p * channels);
+    } else {
+      read_linear(cloud, p, voxels, x, channels, y + p * channels);
+    }
+  }
+  ref_dictionary_free(voxels);
+}

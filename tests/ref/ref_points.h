@@ -1,0 +1,31 @@
+/// Naive points and voxels: every operation of a cell is written out in the points' precision; features in double.
+#ifndef LAT_REF_POINTS_H
+#define LAT_REF_POINTS_H
+
+#include <stdint.h>
+
+/// Points with the geometry of a call. Exactly one of `narrow` (float32) and `wide` (float64) is given.
+typedef struct ref_cloud {
+  const float *narrow;
+  const double *wide;
+  int64_t n;
+  const int32_t *batches; ///< or NULL: all 0
+  double size[3], origin[3];
+} ref_cloud;
+
+/// rows (n, 4) = (batch, floor((p - origin) / size)).
+void ref_point_cells(const ref_cloud *cloud, int32_t *rows);
+
+/// y[v] = sum (or mean) of the feature rows of the points whose inverse is v.
+void ref_voxel_reduce(const int32_t *inverse, int64_t n, int64_t n_voxels, const double *x, int64_t channels, int mean,
+                      double *y);
+
+/// The same as float32 sums, one addition after the other in point order; the mean adds x * (1 / count).
+void ref_voxel_reduce_f32(const int32_t *inverse, int64_t n, int64_t n_voxels, const float *x, int64_t channels,
+                          int mean, float *y);
+
+/// y (n, channels) = voxel features read at the points; voxel rows (n_voxels, 4), first occurrence.
+void ref_devoxelize(const ref_cloud *cloud, const int32_t *rows, int64_t n_voxels, const double *x, int64_t channels,
+                    int nearest, double *y);
+
+#endif
