@@ -102,7 +102,9 @@ LAT_API LAT_CHECKED lat_status lat_array_wrap(lat_context *context, const lat_ar
                                               void (*release)(void *user), void *user, lat_array **out);
 
 /// New array of the given shape with floats drawn from [low, high) for `LAT_DTYPE_F32` or `LAT_DTYPE_F16`.
-/// Element i depends on the context's seed, `stream` and i alone. float16 draws are rounded once, so `high` can occur.
+/// Element i (row-major) depends on the context's seed, `stream` and i alone: with w = word `i mod 4` of
+/// `lat_random_block(seed, stream, i / 4)` it is `low + w / 2^32 * (high - low)` in double precision, rounded once. A
+/// float32 draw that would round to `high` is the float below it; a float16 draw keeps it, so there `high` can occur.
 /// Errors: as lat_array_full; INVALID_DTYPE for other dtypes.
 LAT_API LAT_CHECKED lat_status lat_array_uniform(lat_context *context, lat_dtype dtype, int32_t rank,
                                                  const int64_t *shape, const double range[2], uint64_t stream,
