@@ -91,6 +91,8 @@ double cli_value(const lat_array_view *view, int64_t index) {
     return (double)((const uint8_t *)view->data)[index];
   case LAT_DTYPE_U32:
     return (double)((const uint32_t *)view->data)[index];
+  case LAT_DTYPE_I16:
+    return (double)((const int16_t *)view->data)[index];
   }
   return NAN;
 }

@@ -21,7 +21,8 @@ typedef enum lat_dtype {
   LAT_DTYPE_I32 = 4,
   LAT_DTYPE_I64 = 5,
   LAT_DTYPE_U8 = 6,
-  LAT_DTYPE_U32 = 7
+  LAT_DTYPE_U32 = 7,
+  LAT_DTYPE_I16 = 8
 } lat_dtype;
 
 /// Where memory lives.

@@ -43,6 +43,7 @@
 #include <lattice/context.h>
 #include <lattice/conv.h>
 #include <lattice/coords.h>
+#include <lattice/entropy.h>
 #include <lattice/feature.h>
 #include <lattice/io.h>
 #include <lattice/points.h>

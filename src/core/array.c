@@ -25,6 +25,8 @@ size_t lat_dtype_bytes(lat_dtype dtype) {
     return 1;
   case LAT_DTYPE_U32:
     return 4;
+  case LAT_DTYPE_I16:
+    return 2;
   }
   return 0;
 }
@@ -45,6 +47,8 @@ const char *lat_dtype_name(lat_dtype dtype) {
     return "uint8";
   case LAT_DTYPE_U32:
     return "uint32";
+  case LAT_DTYPE_I16:
+    return "int16";
   }
   return "unknown";
 }

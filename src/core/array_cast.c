@@ -40,6 +40,9 @@ static element load_element(lat_dtype dtype, const void *data, int64_t index) {
   case LAT_DTYPE_U32:
     e.i = ((const uint32_t *)data)[index];
     break;
+  case LAT_DTYPE_I16:
+    e.i = ((const int16_t *)data)[index];
+    break;
   }
   return e;
 }
@@ -69,6 +72,9 @@ static bool store_integer(lat_dtype dtype, element e, void *data, int64_t index)
   case LAT_DTYPE_U8:
     high = UINT8_MAX;
     break;
+  case LAT_DTYPE_I16:
+    low = INT16_MIN, high = INT16_MAX;
+    break;
   default:
     high = UINT32_MAX;
     break;
@@ -89,6 +95,9 @@ static bool store_integer(lat_dtype dtype, element e, void *data, int64_t index)
     break;
   case LAT_DTYPE_U8:
     ((uint8_t *)data)[index] = (uint8_t)e.i;
+    break;
+  case LAT_DTYPE_I16:
+    ((int16_t *)data)[index] = (int16_t)e.i;
     break;
   default:
     ((uint32_t *)data)[index] = (uint32_t)e.i;

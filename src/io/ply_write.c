@@ -35,6 +35,8 @@ static const char *property_type(lat_dtype dtype) {
     return "uint";
   case LAT_DTYPE_U8:
     return "uchar";
+  case LAT_DTYPE_I16:
+    return "short";
   default:
     return NULL;
   }
@@ -53,6 +55,8 @@ static size_t encode_value(const lat_array_view *view, int64_t index, uint8_t ou
     memcpy(&bits, (const uint64_t *)view->data + index, sizeof bits);
   } else if (n_bytes == 4) {
     bits = ((const uint32_t *)view->data)[index];
+  } else if (n_bytes == 2) {
+    bits = ((const uint16_t *)view->data)[index];
   } else {
     bits = ((const uint8_t *)view->data)[index];
   }
@@ -71,6 +75,8 @@ static lat_status put_value_text(lat__io_writer *writer, const lat_array_view *v
     return put_text(writer, "%u%c", (unsigned)((const uint32_t *)view->data)[index], separator);
   case LAT_DTYPE_U8:
     return put_text(writer, "%d%c", (int)((const uint8_t *)view->data)[index], separator);
+  case LAT_DTYPE_I16:
+    return put_text(writer, "%d%c", (int)((const int16_t *)view->data)[index], separator);
   case LAT_DTYPE_F16:
     value = (double)lat_f16_to_f32(((const uint16_t *)view->data)[index]);
     break;
