@@ -5,6 +5,7 @@
 //
 // A new slot in cpu_kernels.list needs `static void check_<slot>(const checker *c)` in a check_<family>.h included below;
 // without it this file does not compile.
+#include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,6 +57,7 @@ static void assert_same_bytes(const char *what, const void *got, const void *exp
 
 // One header for each family of kernels.
 #include "checkasm/check_conv.h"
+#include "checkasm/check_features.h"
 
 typedef struct slot_check {
   const char *name;
