@@ -28,7 +28,7 @@ dev: setup
 
 demo: release
 	@mkdir -p out
-	@build/release/lattice demo $(if $(SCAN),"$(SCAN)")
+	@build/release/lattice demo $(if $(SCAN),--scan "$(SCAN)")
 
 check: dev
 	@ctest --test-dir build/dev -j $(JOBS) --output-on-failure $(CTEST_FLAGS)
