@@ -231,7 +231,7 @@ static lat_status fail_at(const char *op, const weight_rows *rows, int64_t fault
   }
   return lat_fail(LAT_STATUS_OVERFLOW,
                   "%s: range of a group leaves %s: got kernel element %lld, output channel %lld, the group of input "
-                  "channel %lld, expected a difference of its ends that is finite",
+                  "channel %lld, expected values that come back finite",
                   op, lat_dtype_name(rows->dtype), (long long)kernel, (long long)channel, (long long)in_channel);
 }
 
