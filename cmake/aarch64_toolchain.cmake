@@ -1,5 +1,5 @@
 # Cross build for 64-bit Arm on a Debian or Ubuntu machine, tests run by qemu. The libraries that the distribution's
-# cross compiler lacks (cmocka, libpng, zlib) lie in build/aarch64-sysroot, put there by tools/aarch64_sysroot.sh.
+# cross compiler lacks (cmocka, jansson, libpng, zlib) lie in build/aarch64-sysroot, put there by tools/aarch64_sysroot.sh.
 set(CMAKE_SYSTEM_NAME Linux)
 set(CMAKE_SYSTEM_PROCESSOR aarch64)
 set(CMAKE_C_COMPILER aarch64-linux-gnu-gcc)

@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD/build/aarch64-sysroot
-packages=(libcmocka0 libcmocka-dev libpng16-16 libpng-dev zlib1g zlib1g-dev)
+packages=(libcmocka0 libcmocka-dev libpng16-16 libpng-dev zlib1g zlib1g-dev libjansson4 libjansson-dev)
 # (Default Ubuntu servers carry no Arm packages: there the fetch fails, and CI names the stage as skipped.)
 [ -e "$root/done" ] && exit 0
 

@@ -19,7 +19,7 @@ static void KERNEL(max_rows_f32)(const float *restrict x, const int32_t *restric
     float *target = y + (out_rows ? out_rows[p] : 0) * channels;
     for (int64_t c = 0; c < channels; c++) {
       float value = source[c], best = target[c];
-      target[c] = (value > best) | (value != value) ? value : best;
+      target[c] = ((value > best) | (value != value)) ? value : best;
     }
   }
 }
