@@ -62,7 +62,8 @@ static inline lat_array_view lat_view(const void *data, lat_dtype dtype, int32_t
   for (int32_t axis = rank - 1; axis >= 0; axis--) {
     view.shape[axis] = shape[axis];
     view.stride[axis] = step;
-    step *= shape[axis];
+    step = (int64_t)((uint64_t)step *
+                     (uint64_t)shape[axis]); // no overflow trap: a size that is too large is refused later
   }
   return view;
 }

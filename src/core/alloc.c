@@ -113,7 +113,9 @@ static void *take_block(lat_context *context, size_t user_bytes) {
   header->block_bytes = block_bytes;
   header->user_bytes = user_bytes;
   context->live_bytes += user_bytes;
+  context->held_bytes += block_bytes;
   if (context->live_bytes > context->peak_bytes) context->peak_bytes = context->live_bytes;
+  if (context->held_bytes > context->most_held_bytes) context->most_held_bytes = context->held_bytes;
   return (char *)base + LAT_ALIGN;
 }
 
@@ -157,8 +159,9 @@ void lat__free(lat_context *context, void *pointer) {
   size_t block_bytes = header->block_bytes;
   pthread_mutex_lock(&context->memory_lock);
   context->live_bytes -= header->user_bytes;
+  context->held_bytes -= block_bytes;
   bool keep = CACHE_ENABLED && !context->closed && block_bytes >= CACHE_MIN_BYTES &&
-              context->n_cached < LAT__CACHE_SLOTS && context->cached_bytes + block_bytes <= context->peak_bytes;
+              context->n_cached < LAT__CACHE_SLOTS && context->cached_bytes + block_bytes <= context->most_held_bytes;
   if (keep) {
     context->cached[context->n_cached++] = (lat__cached_block){base, block_bytes};
     context->cached_bytes += block_bytes;

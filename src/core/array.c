@@ -76,17 +76,18 @@ static lat_status check_shape(const char *op, const char *name, lat_dtype dtype,
                     (int)rank, LAT_MAX_RANK);
   }
   *count = 1;
-  bool fits = true;
+  bool fits = true, empty = false;
   for (int32_t axis = 0; axis < rank; axis++) {
     if (shape[axis] < 0) {
       return lat_fail(LAT_STATUS_INVALID_SHAPE, "%s: %s axis %d is negative: got %lld, expected 0 or more", op, name,
                       (int)axis, (long long)shape[axis]);
     }
-    if (shape[axis] == 0) {
-      *count = 0;
-      return LAT_STATUS_OK;
-    }
+    empty = empty || shape[axis] == 0;
     fits = fits && lat__mul_i64(*count, shape[axis], count);
+  }
+  if (empty) {
+    *count = 0;
+    return LAT_STATUS_OK;
   }
   if (!fits || !lat__bytes_of(*count, lat_dtype_bytes(dtype), &bytes)) {
     return lat_fail(LAT_STATUS_OVERFLOW, "%s: %s has more bytes than an address space: expected fewer elements", op,
@@ -110,10 +111,17 @@ lat_status lat__view_check(const char *op, const char *name, const lat_array_vie
   return LAT_STATUS_OK;
 }
 
+static bool has_empty_axis(const lat_array_view *view) {
+  for (int32_t axis = 0; axis < view->rank; axis++) {
+    if (view->shape[axis] == 0) return true;
+  }
+  return false;
+}
+
 bool lat__view_contiguous(const lat_array_view *view) {
   int64_t step = 1;
+  if (has_empty_axis(view)) return true;
   for (int32_t axis = view->rank - 1; axis >= 0; axis--) {
-    if (view->shape[axis] == 0) return true;
     if (view->shape[axis] != 1 && view->stride[axis] != step) return false;
     step *= view->shape[axis];
   }
@@ -256,6 +264,7 @@ void *lat_array_data(lat_array *array) {
 
 int64_t lat_array_count(const lat_array *array) {
   int64_t count = 1;
+  if (has_empty_axis(&array->view)) return 0; // the other axes may be of any length
   for (int32_t axis = 0; axis < array->view.rank; axis++) count *= array->view.shape[axis];
   return count;
 }

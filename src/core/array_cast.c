@@ -1,5 +1,6 @@
 // Element conversion: array_full, array_cast, array_uniform, and channel parameters of operators.
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -8,6 +9,8 @@
 #include "core/checked.h"
 #include "core/compiler.h"
 #include "core/context_internal.h"
+
+#define LARGEST_F16 65504.0
 
 /// An element in the widest type of its kind.
 typedef struct element {
@@ -161,7 +164,9 @@ lat_status lat_array_full(lat_context *context, lat_dtype dtype, int32_t rank, c
                       value, lat_dtype_name(dtype));
     goto done;
   }
-  for (int64_t i = 1; i < count; i++) memcpy(data + (size_t)i * bytes, data, bytes);
+  for (int64_t filled = 1; filled < count; filled *= 2) {
+    memcpy(data + (size_t)filled * bytes, data, (size_t)lat__min_i64(filled, count - filled) * bytes);
+  }
   *out = array;
   array = NULL;
 done:
@@ -201,9 +206,10 @@ lat_status lat_array_uniform(lat_context *context, lat_dtype dtype, int32_t rank
                       lat_dtype_name(dtype));
     goto done;
   }
-  if (!range || !(isfinite(range[0]) && isfinite(range[1]) && range[0] <= range[1])) {
-    status = lat_fail(LAT_STATUS_INVALID_ARGUMENT, "array_uniform: range: got [%g, %g), expected finite low <= high",
-                      range ? range[0] : NAN, range ? range[1] : NAN);
+  double largest = dtype == LAT_DTYPE_F32 ? (double)FLT_MAX : LARGEST_F16;
+  if (!range || !(range[0] >= -largest && range[0] <= range[1] && range[1] <= largest)) {
+    status = lat_fail(LAT_STATUS_INVALID_ARGUMENT, "array_uniform: range: got [%g, %g), expected low <= high within %s",
+                      range ? range[0] : (double)NAN, range ? range[1] : (double)NAN, lat_dtype_name(dtype));
     goto done;
   }
   LAT_TRY(lat__array_new(context, "array_uniform", dtype, rank, shape, out), done);
@@ -214,6 +220,8 @@ lat_status lat_array_uniform(lat_context *context, lat_dtype dtype, int32_t rank
     double unit = (double)block[i % 4] * 0x1p-32;
     double value = range[0] + unit * (range[1] - range[0]);
     float narrow = (float)value;
+    // Rounding must not leave the interval.
+    if ((double)narrow < range[0]) narrow = nextafterf(narrow, INFINITY);
     if ((double)narrow >= range[1] && range[0] < range[1]) narrow = nextafterf((float)range[1], -INFINITY);
     (void)store_element(dtype, (element){true, dtype == LAT_DTYPE_F32 ? (double)narrow : value, 0},
                         lat_array_data(*out), i); // floats always fit

@@ -35,6 +35,8 @@ struct lat_context {
   pthread_mutex_t memory_lock; ///< guards everything below
   uint64_t live_bytes;
   uint64_t peak_bytes;
+  uint64_t held_bytes;      ///< blocks of live memory, headers included
+  uint64_t most_held_bytes; ///< its highest value ever: the most that is kept
   uint64_t cached_bytes;
   bool closed; ///< lat_context_destroy was called: freed blocks are not kept any more
   int n_cached;

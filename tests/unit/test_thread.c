@@ -1,0 +1,180 @@
+// parallel_for: every item once, ranges as promised, workers with memory of their own, the host's executor.
+#include <stdatomic.h>
+#include <string.h>
+
+#include "core/thread.h"
+#include "support/test_support.h"
+
+#define N_ITEMS 1000
+#define MAX_WORKERS 16
+
+typedef struct record {
+  atomic_int visits[N_ITEMS];
+  atomic_int busy[MAX_WORKERS]; // one range at a time for each worker
+  atomic_int n_ranges, n_bad;
+  int64_t n_items, grain;
+  int n_threads;
+} record;
+
+static lat_context *context_of(int32_t n_threads, const lat_executor *executor) {
+  lat_context_opts opts = LAT_CONTEXT_OPTS_INIT;
+  lat_context *context = NULL;
+  opts.n_threads = n_threads;
+  if (executor) opts.executor = *executor;
+  lat_test_assert_ok(lat_context_create(&opts, &context));
+  return context;
+}
+
+// Counts instead of asserting: cmocka's assertions jump, which no other thread may do.
+static void visit(void *arg, int64_t begin, int64_t end, int worker) {
+  record *r = arg;
+  if (worker < 0 || worker >= r->n_threads) {
+    atomic_fetch_add(&r->n_bad, 1);
+    return;
+  }
+  if (atomic_fetch_add(&r->busy[worker], 1) != 0) atomic_fetch_add(&r->n_bad, 1);
+  int64_t expected_end = begin + r->grain < r->n_items ? begin + r->grain : r->n_items;
+  if (begin % r->grain != 0 || end != expected_end) atomic_fetch_add(&r->n_bad, 1);
+  for (int64_t i = begin; i < end; i++) atomic_fetch_add(&r->visits[i], 1);
+  atomic_fetch_add(&r->n_ranges, 1);
+  atomic_fetch_sub(&r->busy[worker], 1);
+}
+
+static void check_cover(lat_context *context, int64_t n_items, int64_t grain) {
+  static record r;
+  memset(&r, 0, sizeof r);
+  r.n_items = n_items;
+  r.grain = grain;
+  r.n_threads = lat_context_threads(context);
+  lat__parallel_for(context, n_items, grain, visit, &r);
+  assert_int_equal(atomic_load(&r.n_bad), 0);
+  assert_int_equal(atomic_load(&r.n_ranges), (n_items + grain - 1) / grain);
+  for (int64_t i = 0; i < N_ITEMS; i++) assert_int_equal(atomic_load(&r.visits[i]), i < n_items);
+}
+
+static void check_covers(lat_context *context) {
+  const int64_t grains[] = {1, 3, 7, 250, 999, 1000, 1001, INT64_MAX / 2};
+  for (size_t g = 0; g < sizeof grains / sizeof grains[0]; g++) {
+    check_cover(context, 0, grains[g]);
+    check_cover(context, 1, grains[g]);
+    check_cover(context, 999, grains[g]);
+    check_cover(context, 1000, grains[g]);
+  }
+}
+
+static void test_every_item_once(void **state) {
+  (void)state;
+  for (int32_t n_threads = 1; n_threads <= 7; n_threads += 2) {
+    lat_context *context = context_of(n_threads, NULL);
+    check_covers(context);
+    lat_context_destroy(context);
+  }
+}
+
+static void never(void *arg, int64_t begin, int64_t end, int worker) {
+  (void)begin, (void)end, (void)worker;
+  ++*(int *)arg;
+}
+
+static void test_nothing_to_do(void **state) {
+  (void)state;
+  lat_context *context = context_of(2, NULL);
+  int calls = 0;
+  lat__parallel_for(context, 0, 1, never, &calls);
+  lat__parallel_for(context, -5, 1, never, &calls);
+  assert_int_equal(calls, 0);
+  lat_context_destroy(context);
+}
+
+typedef struct order {
+  int64_t next;
+  int n_bad;
+} order;
+
+static void expect_ascending(void *arg, int64_t begin, int64_t end, int worker) {
+  order *o = arg;
+  if (worker != 0 || begin != o->next) o->n_bad++;
+  o->next = end;
+}
+
+static void test_one_thread_is_serial_and_ascending(void **state) {
+  (void)state;
+  lat_context *context = context_of(1, NULL);
+  order o = {0, 0};
+  lat__parallel_for(context, 100, 7, expect_ascending, &o);
+  assert_int_equal(o.next, 100);
+  assert_int_equal(o.n_bad, 0);
+  lat_context_destroy(context);
+}
+
+typedef struct host {
+  int calls, most_jobs, backwards;
+} host;
+
+static void host_run(void *user, int n_jobs, void (*job)(void *arg, int index), void *arg) {
+  host *h = user;
+  h->calls++;
+  if (n_jobs > h->most_jobs) h->most_jobs = n_jobs;
+  for (int i = 0; i < n_jobs; i++) job(arg, h->backwards ? n_jobs - 1 - i : i);
+}
+
+static void test_host_executor(void **state) {
+  (void)state;
+  for (int backwards = 0; backwards <= 1; backwards++) {
+    host h = {.backwards = backwards};
+    lat_executor executor = {host_run, &h};
+    lat_context *context = context_of(5, &executor);
+    check_covers(context);
+    assert_true(h.calls > 0);
+    assert_int_equal(h.most_jobs, 5);
+    h = (host){.backwards = backwards};
+    check_cover(context, 3, 1);
+    assert_int_equal(h.most_jobs, 3); // no more jobs than ranges
+    h = (host){.backwards = backwards};
+    check_cover(context, 100, 100);
+    assert_int_equal(h.calls, 0); // one range runs in the caller
+    lat_context_destroy(context);
+  }
+}
+
+typedef struct inner_work {
+  lat_context *context;
+  atomic_int n_items;
+} inner_work;
+
+static void count_items(void *arg, int64_t begin, int64_t end, int worker) {
+  inner_work *work = arg;
+  (void)worker;
+  atomic_fetch_add(&work->n_items, (int)(end - begin));
+}
+
+static void run_inner(void *arg, int64_t begin, int64_t end, int worker) {
+  inner_work *work = arg;
+  (void)worker;
+  for (int64_t i = begin; i < end; i++) lat__parallel_for(work[i].context, 100, 9, count_items, &work[i]);
+}
+
+static void test_contexts_work_side_by_side(void **state) {
+  (void)state;
+  lat_context *outer = context_of(4, NULL);
+  inner_work work[8];
+  memset(work, 0, sizeof work);
+  for (int i = 0; i < 8; i++) work[i].context = context_of(2, NULL);
+  lat__parallel_for(outer, 8, 1, run_inner, work);
+  for (int i = 0; i < 8; i++) {
+    assert_int_equal(atomic_load(&work[i].n_items), 100);
+    lat_context_destroy(work[i].context);
+  }
+  lat_context_destroy(outer);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_every_item_once),
+      cmocka_unit_test(test_nothing_to_do),
+      cmocka_unit_test(test_one_thread_is_serial_and_ascending),
+      cmocka_unit_test(test_host_executor),
+      cmocka_unit_test(test_contexts_work_side_by_side),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
