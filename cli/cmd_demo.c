@@ -195,11 +195,12 @@ done:
 // --- what it prints -------------------------------------------------------------------------------------------------
 
 static void print_row(const demo_row *row) {
-  char edges[24] = "", again[24] = "";
+  char edges[24] = "";
   if (row->n_edges >= 0) snprintf(edges, sizeof edges, "%lld", (long long)row->n_edges);
-  if (row->again_ms > 0.0) snprintf(again, sizeof again, "%.2f", row->again_ms);
-  printf("%-22s %9lld %9lld %10s %9.2f %9s\n", row->name, (long long)row->n_rows, (long long)row->n_channels, edges,
-         row->first_ms, again);
+  printf("%-22s %9lld %9lld %10s %9.2f", row->name, (long long)row->n_rows, (long long)row->n_channels, edges,
+         row->first_ms);
+  if (row->again_ms > 0.0) printf(" %9.2f", row->again_ms);
+  printf("\n");
 }
 
 static void print_table(const job *j, const char *name) {

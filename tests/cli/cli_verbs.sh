@@ -1,0 +1,183 @@
+#!/usr/bin/env bash
+# Runs the program as a user would and compares everything it says with expected/VERB.txt: output, messages, exit
+# code.
+#
+# usage: LATTICE_CLI=path/of/lattice cli_verbs.sh
+# With LATTICE_RECORD=1 the expected files are written instead: read the difference before committing it.
+set -u
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+program=${LATTICE_CLI:?set LATTICE_CLI to the program}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+failures=0
+checks=0
+
+fail() {
+  echo "FAILED: $*"
+  failures=$((failures + 1))
+}
+
+# Times differ between runs, thread counts and CPU levels between machines.
+mask() {
+  sed -E -e 's/ +[0-9]+\.[0-9]{2}( +[0-9]+\.[0-9]{2})?$/ MS/' -e 's/[0-9]+ threads, level [a-z0-9]+/T threads, level L/' "$1"
+}
+
+# check ARGUMENTS...: runs `lattice ARGUMENTS` and adds what it says to the transcript.
+check() {
+  local code
+  "$program" "$@" >"$work/.stdout" 2>"$work/.stderr"
+  code=$?
+  {
+    echo "\$ lattice $*"
+    mask "$work/.stdout"
+    sed 's/^/stderr: /' "$work/.stderr"
+    echo "exit $code"
+    echo
+  } >>"$work/.transcript"
+  checks=$((checks + 1))
+}
+
+# compare NAME: compares the transcript with expected/NAME.txt and begins a new one.
+compare() {
+  if [ "${LATTICE_RECORD:-0}" = 1 ]; then
+    cp "$work/.transcript" "$here/expected/$1.txt"
+  elif ! diff -u "$here/expected/$1.txt" "$work/.transcript"; then
+    fail "$1"
+  fi
+  rm -f "$work/.transcript"
+}
+
+# expect TEXT COMMAND...: the command succeeds.
+expect() {
+  local text=$1
+  shift
+  checks=$((checks + 1))
+  "$@" || fail "$text"
+}
+
+# --- what the program is ---------------------------------------------------------------------------------------------
+for verb in info voxelize simulate demo; do
+  check "$verb" --help
+  expect "help $verb is $verb --help" cmp -s <("$program" help "$verb") <("$program" "$verb" --help)
+  expect "--help lists $verb" grep -q "^  $verb " <("$program" --help)
+done
+expect "--version" test "$("$program" --version)" = "lattice $(cat "$here/../../VERSION")"
+"$program" >/dev/null 2>"$work/.stderr"
+expect "no verb: exit code 2" test $? = 2
+expect "no verb: help on stderr" grep -q '^usage: lattice VERB' "$work/.stderr"
+check frobnicate
+check help frobnicate
+
+compare help
+
+# --- info ------------------------------------------------------------------------------------------------------------
+cat >small.ply <<'END'
+ply
+format ascii 1.0
+element vertex 3
+property float x
+property float y
+property float z
+property uchar label
+property double time
+end_header
+1 2 3 7 0.125
+-1.5 0.25 nan 9 1e-3
+4 5 inf 255 12345.678
+END
+printf 'ply\nformat ascii 1.0\nelement vertex 2\nproperty float x\nproperty float y\nproperty float z\nend_header\n1 2 3\n1 two 3\n' >broken.ply
+printf 'ply\nformat ascii 1.0\nelement vertex 0\nproperty float x\nproperty float y\nproperty float z\nend_header\n' >empty.ply
+head -c 160 /dev/zero >zeros.bin
+mkdir folder
+check info small.ply
+check info small.ply --json
+check info empty.ply
+check info --floats 5 zeros.bin
+check info zeros.bin
+check info no/such/file.ply
+check info folder
+check info broken.ply
+check info folder/../small.ply/x
+check info
+check info small.ply small.ply
+check info small.ply --frob
+check info --floats 6 small.ply
+check info --json=yes small.ply
+check info small.ply --floats
+check info -- --missing.ply
+if [ -w /dev/full ]; then
+  "$program" info small.ply >/dev/full 2>"$work/.stderr"
+  expect "a result that cannot be printed: exit code 1" test $? = 1
+  expect "a result that cannot be printed: message" grep -q 'cannot write to standard output: No space left' "$work/.stderr"
+fi
+
+compare info
+
+# --- simulate --------------------------------------------------------------------------------------------------------
+check simulate --seed 7 --points 30000 -o seven.ply
+check simulate --seed 7 --points=30000 --out again.ply --json
+expect "simulate gives the same bytes again" cmp -s seven.ply again.ply
+# The same on every machine, compiler and level: this is the hash of the project's first release.
+sha256sum <seven.ply >.got_hash
+[ "${LATTICE_RECORD:-0}" = 1 ] && cp .got_hash "$here/expected/simulate_seven.sha256"
+expect "simulate gives the bytes of every other machine" cmp .got_hash "$here/expected/simulate_seven.sha256"
+"$program" simulate --seed 8 --points 30000 -o eight.ply >/dev/null
+expect "another seed is another street" test -n "$(cmp seven.ply eight.ply)"
+check info seven.ply
+check simulate --seed 1
+check simulate --seed -1 -o x.ply
+check simulate --seed 1x -o x.ply
+check simulate --points 0 -o x.ply
+check simulate --points 99999999999999999999 -o x.ply
+check simulate x.ply -o x.ply
+check simulate --points 1000 -o no/such/folder/x.ply
+check simulate --points 1000 -o folder
+check simulate --points 1000 -o /dev/null
+
+compare simulate
+
+# --- voxelize --------------------------------------------------------------------------------------------------------
+check voxelize seven.ply --size 0.5 -o voxels.ply
+check info voxels.ply
+check voxelize --size=0.5 seven.ply --out voxels_one.ply --threads 1 --json
+expect "the number of threads changes nothing" cmp -s voxels.ply voxels_one.ply
+check voxelize empty.ply --size 1 -o nothing.ply
+check voxelize small.ply --size 1 -o x.ply
+check voxelize seven.ply --size 0 -o x.ply
+check voxelize seven.ply --size -1 -o x.ply
+check voxelize seven.ply --size abc -o x.ply
+check voxelize seven.ply --size nan -o x.ply
+check voxelize seven.ply --size 1e-9 -o x.ply
+check voxelize seven.ply -o x.ply
+check voxelize seven.ply --size 1
+check voxelize --out= seven.ply --size 1
+check voxelize missing.ply --size 1 -o x.ply
+check voxelize seven.ply --size 1 -o no/such/folder/x.ply
+check voxelize seven.ply --size 1 -o x.ply --threads 0
+expect "a failure leaves no file" test ! -e x.ply
+
+compare voxelize
+
+# --- demo ------------------------------------------------------------------------------------------------------------
+"$program" simulate --seed 7 --points 4000 -o scan.ply >/dev/null
+check demo --scan scan.ply --out shown
+expect "the features' file has colours, labels and features" \
+  test "$("$program" info shown/features.ply | awk 'NR > 5 { printf "%s:%s ", $1, $2 }')" = \
+  "x:float32 y:float32 z:float32 red:uint8 green:uint8 blue:uint8 label:uint8 $(printf 'feature_%d:float32 ' 0 1 2 3 4 5 6 7)"
+expect "the view is a PNG" test "$(head -c 4 shown/view.png | tail -c 3)" = PNG
+"$program" demo --scan scan.ply --out shown_one --threads 1 --json >demo.json
+expect "demo --json is one object in one line" test "$(grep -c '^{.*}$' demo.json)" = 1
+expect "demo --json names its layers" grep -q '"layer": "max_pool3d k=3 s=2", "rows": [0-9]*, "channels": 96' demo.json
+expect "the number of threads changes no feature" cmp -s shown/features.ply shown_one/features.ply
+check demo --scan scan.ply --out shown --voxel 1
+check demo --scan missing.ply --out shown
+check demo --scan empty.ply --out shown
+check demo --scan scan.ply --out scan.ply
+check demo --scan scan.ply --out no/such/folder
+check demo --voxel abc
+
+compare demo
+
+echo "$checks checks, $failures failed"
+[ "$failures" = 0 ]
