@@ -11,7 +11,7 @@ CMAKE_FLAGS ?=
 CTEST_FLAGS ?=
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: all demo check bench install clean setup release dev
+.PHONY: all demo check bench install clean setup release program dev
 
 all: release
 
@@ -20,25 +20,29 @@ setup:
 
 release: setup
 	@cmake --preset release $(CMAKE_FLAGS) >build/release.log 2>&1 || { cat build/release.log; exit 1; }
-	@cmake --build build/release -j $(JOBS)
+	@cmake --build build/release -j $(JOBS) $(TARGETS)
+
+# The program and the libraries it stands on, which is also all that is installed.
+program:
+	@$(MAKE) --no-print-directory release TARGETS="--target lattice_cli"
 
 dev: setup
 	@cmake --preset dev $(CMAKE_FLAGS) >build/dev.log 2>&1 || { cat build/dev.log; exit 1; }
 	@cmake --build build/dev -j $(JOBS)
 
-demo: release
+demo: program
 	@mkdir -p out
 	@build/release/lattice demo $(if $(SCAN),--scan "$(SCAN)")
 
 check: dev
 	@ctest --test-dir build/dev -j $(JOBS) --output-on-failure $(CTEST_FLAGS)
 
-bench: release
+bench: program
 	@build/release/lattice bench $(PROBLEMS)
 
-# Nothing is configured as root: `make && sudo make install` only copies.
+# `make && sudo make install` only copies as root.
 install:
-	@[ -e build/release/CMakeCache.txt ] || $(MAKE) release
+	@[ -x build/release/lattice ] || $(MAKE) --no-print-directory program
 	@cmake --install build/release --prefix "$(PREFIX)"
 
 clean:

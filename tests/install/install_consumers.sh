@@ -33,6 +33,15 @@ if command -v pkg-config >/dev/null; then
   "${CXX:-g++}" -std=c++17 -Wall -Wextra -Wpedantic -Werror "$here/consumer_cxx.cpp" -o "$work/pc_cxx" "${flags[@]}"
   LD_LIBRARY_PATH=$library_folder "$work/pc_c"
   LD_LIBRARY_PATH=$library_folder "$work/pc_cxx"
+
+  step "the example of README.md, on a scan of eight points"
+  sed -n '/^```c$/,/^```$/p' "$source_root/README.md" | grep -v '^```' >"$work/readme.c"
+  "${CC:-gcc}" -std=c11 -Wall -Wextra -Werror "$work/readme.c" -o "$work/readme" "${flags[@]}"
+  {
+    printf 'ply\nformat ascii 1.0\nelement vertex 8\nproperty float x\nproperty float y\nproperty float z\nend_header\n'
+    for i in 0 1 2 3 4 5 6 7; do echo "0.$((i))5 0.05 0.05"; done
+  } >"$work/line.ply"
+  [ "$(LD_LIBRARY_PATH=$library_folder "$work/readme" "$work/line.ply")" = "8 voxels, 4 after pooling" ]
 else
   step "skipped: no pkg-config"
 fi
