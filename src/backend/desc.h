@@ -166,12 +166,14 @@ typedef enum lat__cell_rule {
 /// Points to rows `(batch, x, y, z)`.
 typedef struct lat__point_cells_desc {
   int64_t n_points;
-  lat_dtype dtype;        ///< float32 or float64
-  const void *points;     ///< (n_points, 3)
-  const int32_t *batches; ///< (n_points,) or NULL: all 0
-  double voxel_size[3];   ///< values of the points' dtype, > 0 and finite
-  double origin[3];       ///< likewise, finite
-  double limit[3];        ///< points of this magnitude and above are at fault
+  lat_dtype dtype;    ///< float32 or float64
+  const void *points; ///< (n_points, 3), `point_stride` and `axis_stride` elements apart
+  int64_t point_stride, axis_stride;
+  const int32_t *batches; ///< (n_points,), `batch_stride` elements apart, or NULL: all 0
+  int64_t batch_stride;
+  double voxel_size[3]; ///< values of the points' dtype, > 0 and finite
+  double origin[3];     ///< likewise, finite
+  double limit[3];      ///< points of this magnitude and above are at fault
   lat__cell_rule rule;
   int32_t *rows;        ///< (n_points, 4); corners: (n_points, 8, 4)
   float *weights;       ///< corners only: (n_points, 8); LAT__CELL_OUTSIDE marks a corner beyond int32
@@ -189,8 +191,9 @@ typedef struct lat__voxel_reduce_desc {
   int reduction;               ///< lat_voxel_reduction
   const int32_t *inverse_rows; ///< (n_points,)
   const int32_t *counts;       ///< (n_voxels,)
-  const void *x;               ///< (n_points, channels)
-  void *y;                     ///< (n_voxels, channels)
+  const void *x;               ///< (n_points, channels), rows `x_stride` elements apart
+  int64_t x_stride;
+  void *y; ///< (n_voxels, channels)
 } lat__voxel_reduce_desc;
 
 /// y[p] = sum over slots, ascending, of weight * x[row] in float32 (product rounded, then sum), rounded once; rows of -1

@@ -98,7 +98,6 @@ lat_status lat_devoxelize(lat_context *context, const lat_array_view *points, co
   *out = result;
   result = NULL;
 done:
-  lat__points_drop(&taken);
   lat_array_release(result);
   return status;
 }

@@ -73,34 +73,20 @@ static lat_status take_grid(const char *op, const lat_voxel_grid *grid, lat__poi
   return LAT_STATUS_OK;
 }
 
-lat_status lat__points_take(lat_context *context, const char *op, const lat_array_view *points,
+lat_status lat__points_take(const lat_context *context, const char *op, const lat_array_view *points,
                             const lat_voxel_grid *grid, lat__points *taken) {
-  lat_status status = LAT_STATUS_OK;
-  *taken = (lat__points){.points = NULL};
+  *taken = (lat__points){.n = 0};
   if (!context) return lat_fail(LAT_STATUS_INVALID_ARGUMENT, "%s: context: got NULL, expected a context", op);
-  LAT_TRY(check_points(op, points), done);
-  if (!grid) {
-    status = lat_fail(LAT_STATUS_INVALID_ARGUMENT, "%s: grid: got NULL, expected a voxel grid", op);
-    goto done;
-  }
+  lat_status status = check_points(op, points);
+  if (status) return status;
+  if (!grid) return lat_fail(LAT_STATUS_INVALID_ARGUMENT, "%s: grid: got NULL, expected a voxel grid", op);
+  taken->points = *points;
   taken->n = points->shape[0];
   taken->dtype = points->dtype;
-  LAT_TRY(take_grid(op, grid, taken), done);
-  if (grid->batch_indices) {
-    LAT_TRY(check_batches(op, grid->batch_indices, taken->n), done);
-    LAT_TRY(lat__view_contiguous_array(context, op, grid->batch_indices, &taken->batches), done);
-  }
-  LAT_TRY(lat__view_contiguous_array(context, op, points, &taken->points), done);
-done:
-  if (status) lat__points_drop(taken);
-  return status;
-}
-
-void lat__points_drop(lat__points *taken) {
-  lat_array_release(taken->points);
-  lat_array_release(taken->batches);
-  taken->points = NULL;
-  taken->batches = NULL;
+  status = take_grid(op, grid, taken);
+  if (status || !grid->batch_indices) return status;
+  taken->batches = *grid->batch_indices;
+  return check_batches(op, grid->batch_indices, taken->n);
 }
 
 /// (point - origin) / voxel_size + shift of one axis, as the backends compute it: a float32 operation is the double one
@@ -116,8 +102,9 @@ static double position(const lat__points *points, int axis, double point, double
 static lat_status fail_point(const char *op, const lat__points *points, int64_t index, double shift) {
   double at[3];
   for (int axis = 0; axis < 3; axis++) {
-    at[axis] = points->dtype == LAT_DTYPE_F32 ? (double)((const float *)points->points->view.data)[3 * index + axis]
-                                              : ((const double *)points->points->view.data)[3 * index + axis];
+    int64_t element = index * points->points.stride[0] + axis * points->points.stride[1];
+    at[axis] = points->dtype == LAT_DTYPE_F32 ? (double)((const float *)points->points.data)[element]
+                                              : ((const double *)points->points.data)[element];
   }
   for (int axis = 0; axis < 3; axis++) {
     if (!isfinite(at[axis])) {
@@ -149,17 +136,21 @@ static lat_status fail_point(const char *op, const lat__points *points, int64_t 
 lat_status lat__points_cells(lat_context *context, const char *op, const lat__points *points, int64_t begin,
                              int64_t count, lat__cell_rule rule, int32_t *rows, float *weights) {
   int64_t fault = -1;
-  const lat_array_view *view = &points->points->view;
-  const int32_t *batches = points->batches ? points->batches->view.data : NULL;
-  lat__point_cells_desc desc = {
-      .n_points = count,
-      .dtype = points->dtype,
-      .points = count > 0 ? (const char *)view->data + (size_t)begin * 3 * lat_dtype_bytes(points->dtype) : NULL,
-      .batches = batches ? batches + begin : NULL,
-      .rule = rule,
-      .rows = rows,
-      .weights = weights,
-      .first_fault = &fault};
+  if (count == 0) return LAT_STATUS_OK;
+  const lat_array_view *view = &points->points, *batches = &points->batches;
+  const ptrdiff_t element_bytes = (ptrdiff_t)lat_dtype_bytes(points->dtype);
+  lat__point_cells_desc desc = {.n_points = count,
+                                .dtype = points->dtype,
+                                .points = (const char *)view->data + begin * view->stride[0] * element_bytes,
+                                .point_stride = view->stride[0],
+                                .axis_stride = view->stride[1],
+                                .batches =
+                                    batches->rank ? (const int32_t *)batches->data + begin * batches->stride[0] : NULL,
+                                .batch_stride = batches->rank ? batches->stride[0] : 0,
+                                .rule = rule,
+                                .rows = rows,
+                                .weights = weights,
+                                .first_fault = &fault};
   for (int axis = 0; axis < 3; axis++) {
     desc.voxel_size[axis] = points->voxel_size[axis];
     desc.origin[axis] = points->origin[axis];

@@ -1,4 +1,4 @@
-/// Points as the operators of points.h share them: checked, contiguous, with their geometry.
+/// Points as the operators of points.h share them: checked, with their geometry.
 #ifndef LATTICE_OPS_POINTS_INTERNAL_H
 #define LATTICE_OPS_POINTS_INTERNAL_H
 
@@ -16,10 +16,10 @@ struct lat_quantization {
   lat_array *counts;       ///< retained, int32 (V,)
 };
 
-/// Points and grid of one call. Arrays are NULL or owned: lat__points_drop.
+/// Checked points and grid of one call. Borrows the caller's memory.
 typedef struct lat__points {
-  lat_array *points;  ///< (n, 3) contiguous float32 or float64
-  lat_array *batches; ///< (n,) contiguous int32, or NULL: all 0
+  lat_array_view points;  ///< (n, 3) float32 or float64, any strides
+  lat_array_view batches; ///< (n,) int32, any stride; rank 0: all 0
   int64_t n;
   lat_dtype dtype;
   double voxel_size[3]; ///< rounded to the points' dtype
@@ -27,11 +27,9 @@ typedef struct lat__points {
   double limit[3];      ///< first magnitude at which float32 is too coarse for the voxel; infinity for float64
 } lat__points;
 
-/// Checks what the caller handed in. Sets every field of `taken`, on failure to what lat__points_drop accepts.
-LAT_CHECKED lat_status lat__points_take(lat_context *context, const char *op, const lat_array_view *points,
+/// Checks what the caller handed in.
+LAT_CHECKED lat_status lat__points_take(const lat_context *context, const char *op, const lat_array_view *points,
                                         const lat_voxel_grid *grid, lat__points *taken);
-
-void lat__points_drop(lat__points *taken);
 
 /// Rows (and weights, for corners) of the points [begin, begin + count). Fails naming the first point at fault.
 LAT_CHECKED lat_status lat__points_cells(lat_context *context, const char *op, const lat__points *points, int64_t begin,

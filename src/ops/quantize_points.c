@@ -83,9 +83,7 @@ lat_status lat_sparse_quantize(lat_context *context, const lat_array_view *point
   *out = NULL;
   lat_status status = lat__points_take(context, op, points, grid, &taken);
   if (status) return status;
-  status = lat__points_quantize(context, op, &taken, out);
-  lat__points_drop(&taken);
-  return status;
+  return lat__points_quantize(context, op, &taken, out);
 }
 
 const lat_coords *lat_quantization_coords(const lat_quantization *quantization) {

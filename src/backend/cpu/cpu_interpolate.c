@@ -1,25 +1,39 @@
 // Voxel features read at points: a short weighted sum of feature rows for each point.
 
-#include <string.h>
-
 #include "backend/cpu/cpu_backend.h"
 #include "core/checked.h"
-#include "core/compiler.h"
 #include "core/thread.h"
 
 #define POINT_GRAIN 1024
 
-/// Channels that one pass over a point's slots accumulates.
+/// Channels that one pass over the slots of a float16 point accumulates.
 #define CHANNEL_BLOCK 32
 
-static LAT_ALWAYS_INLINE void add_row(const lat__interpolate_desc *desc, int64_t first, int64_t count, float weight,
-                                      float *sums) {
-  if (desc->dtype == LAT_DTYPE_F32) {
-    const float *x = (const float *)desc->x + first;
-    for (int64_t c = 0; c < count; c++) sums[c] += weight * x[c];
-  } else {
-    const uint16_t *x = (const uint16_t *)desc->x + first;
-    for (int64_t c = 0; c < count; c++) sums[c] += weight * lat_f16_to_f32(x[c]);
+/// float32 sums are kept in the result itself.
+static void interpolate_point_f32(const lat__interpolate_desc *desc, int64_t p) {
+  const int64_t channels = desc->channels;
+  float *y = (float *)desc->y + p * channels;
+  for (int64_t c = 0; c < channels; c++) y[c] = 0.0f;
+  for (int64_t slot = p * desc->n_slots; slot < (p + 1) * desc->n_slots; slot++) {
+    if (desc->rows[slot] < 0) continue;
+    const float *x = (const float *)desc->x + desc->rows[slot] * channels;
+    float weight = desc->weights ? desc->weights[slot] : 1.0f;
+    for (int64_t c = 0; c < channels; c++) y[c] += weight * x[c];
+  }
+}
+
+static void interpolate_point_f16(const lat__interpolate_desc *desc, int64_t p) {
+  uint16_t *y = (uint16_t *)desc->y + p * desc->channels;
+  for (int64_t first = 0; first < desc->channels; first += CHANNEL_BLOCK) {
+    int64_t count = lat__min_i64(CHANNEL_BLOCK, desc->channels - first);
+    float sums[CHANNEL_BLOCK] = {0};
+    for (int64_t slot = p * desc->n_slots; slot < (p + 1) * desc->n_slots; slot++) {
+      if (desc->rows[slot] < 0) continue;
+      const uint16_t *x = (const uint16_t *)desc->x + desc->rows[slot] * desc->channels + first;
+      float weight = desc->weights ? desc->weights[slot] : 1.0f;
+      for (int64_t c = 0; c < count; c++) sums[c] += weight * lat_f16_to_f32(x[c]);
+    }
+    for (int64_t c = 0; c < count; c++) y[first + c] = lat_f32_to_f16(sums[c]);
   }
 }
 
@@ -27,20 +41,10 @@ static void interpolate_range(void *arg, int64_t begin, int64_t end, int worker)
   const lat__interpolate_desc *desc = arg;
   (void)worker;
   for (int64_t p = begin; p < end; p++) {
-    for (int64_t c = 0; c < desc->channels; c += CHANNEL_BLOCK) {
-      int64_t count = lat__min_i64(CHANNEL_BLOCK, desc->channels - c);
-      float sums[CHANNEL_BLOCK] = {0};
-      for (int64_t slot = p * desc->n_slots; slot < (p + 1) * desc->n_slots; slot++) {
-        if (desc->rows[slot] < 0) continue;
-        add_row(desc, (int64_t)desc->rows[slot] * desc->channels + c, count, desc->weights ? desc->weights[slot] : 1.0f,
-                sums);
-      }
-      if (desc->dtype == LAT_DTYPE_F32) {
-        memcpy((float *)desc->y + p * desc->channels + c, sums, (size_t)count * sizeof(float));
-      } else {
-        uint16_t *y = (uint16_t *)desc->y + p * desc->channels + c;
-        for (int64_t i = 0; i < count; i++) y[i] = lat_f32_to_f16(sums[i]);
-      }
+    if (desc->dtype == LAT_DTYPE_F32) {
+      interpolate_point_f32(desc, p);
+    } else {
+      interpolate_point_f16(desc, p);
     }
   }
 }

@@ -1,7 +1,6 @@
 // Points to lattice cells, and point features to voxel features.
 
 #include <math.h>
-#include <string.h>
 
 #include <lattice/points.h>
 
@@ -15,7 +14,7 @@
 #define POINT_GRAIN 8192
 #define VOXEL_GRAIN 1024
 
-/// Channels that one pass over a voxel's points accumulates.
+/// Channels that one pass over the points of a float16 voxel accumulates.
 #define CHANNEL_BLOCK 32
 
 /// Where a point lies on one axis: cell + fraction. The fraction holds a float32 value for float32 points.
@@ -53,34 +52,42 @@ typedef struct cells_job {
   lat__first_index fault;
 } cells_job;
 
-static LAT_ALWAYS_INLINE bool locate_point(const lat__point_cells_desc *desc, int64_t p, axis_position at[3]) {
+static LAT_ALWAYS_INLINE bool locate_point(const lat__point_cells_desc *desc, lat_dtype dtype, int64_t p,
+                                           axis_position at[3]) {
   bool fits = true;
   double shift = desc->rule == LAT__CELL_NEAREST ? 0.5 : 0.0;
   for (int axis = 0; axis < 3; axis++) {
-    bool one = desc->dtype == LAT_DTYPE_F32
-                   ? locate_f32(((const float *)desc->points)[3 * p + axis], (float)desc->origin[axis],
+    int64_t element = p * desc->point_stride + axis * desc->axis_stride;
+    bool one = dtype == LAT_DTYPE_F32
+                   ? locate_f32(((const float *)desc->points)[element], (float)desc->origin[axis],
                                 (float)desc->voxel_size[axis], (float)shift, (float)desc->limit[axis], &at[axis])
-                   : locate_f64(((const double *)desc->points)[3 * p + axis], desc->origin[axis],
-                                desc->voxel_size[axis], shift, desc->limit[axis], &at[axis]);
+                   : locate_f64(((const double *)desc->points)[element], desc->origin[axis], desc->voxel_size[axis],
+                                shift, desc->limit[axis], &at[axis]);
     fits = fits && one;
   }
   return fits;
 }
 
-static void cells_range(void *arg, int64_t begin, int64_t end, int worker) {
-  cells_job *job = arg;
-  const lat__point_cells_desc *desc = job->desc;
-  (void)worker;
+/// Returns the first point at fault in [begin, end), or `end`. Inlined for each dtype.
+static LAT_ALWAYS_INLINE int64_t cells_of(const lat__point_cells_desc *desc, lat_dtype dtype, int64_t begin,
+                                          int64_t end) {
+  const lat__point_cells_desc local = *desc; // stores to rows cannot change it
   for (int64_t p = begin; p < end; p++) {
     axis_position at[3];
-    if (!locate_point(desc, p, at)) {
-      lat__first_index_report(&job->fault, p);
-      return;
-    }
-    int32_t *row = desc->rows + 4 * p;
-    row[0] = desc->batches ? desc->batches[p] : 0;
+    if (!locate_point(&local, dtype, p, at)) return p;
+    int32_t *row = local.rows + 4 * p;
+    row[0] = local.batches ? local.batches[p * local.batch_stride] : 0;
     for (int axis = 0; axis < 3; axis++) row[1 + axis] = at[axis].cell;
   }
+  return end;
+}
+
+static void cells_range(void *arg, int64_t begin, int64_t end, int worker) {
+  cells_job *job = arg;
+  (void)worker;
+  int64_t stop = job->desc->dtype == LAT_DTYPE_F32 ? cells_of(job->desc, LAT_DTYPE_F32, begin, end)
+                                                   : cells_of(job->desc, LAT_DTYPE_F64, begin, end);
+  if (stop < end) lat__first_index_report(&job->fault, stop);
 }
 
 /// (wx * wy) * wz in the points' precision, w = fraction or 1 - fraction.
@@ -98,29 +105,36 @@ static LAT_ALWAYS_INLINE float corner_weight(lat_dtype dtype, const axis_positio
   return (float)((w[0] * w[1]) * w[2]);
 }
 
-static void corners_range(void *arg, int64_t begin, int64_t end, int worker) {
-  cells_job *job = arg;
-  const lat__point_cells_desc *desc = job->desc;
-  (void)worker;
+/// As cells_of for the eight corners of each point.
+static LAT_ALWAYS_INLINE int64_t corners_of(const lat__point_cells_desc *desc, lat_dtype dtype, int64_t begin,
+                                            int64_t end) {
+  const lat__point_cells_desc local = *desc;
   for (int64_t p = begin; p < end; p++) {
     axis_position at[3];
-    if (!locate_point(desc, p, at)) {
-      lat__first_index_report(&job->fault, p);
-      return;
-    }
+    if (!locate_point(&local, dtype, p, at)) return p;
+    int32_t batch = local.batches ? local.batches[p * local.batch_stride] : 0;
     for (int corner = 0; corner < 8; corner++) {
       const int step[3] = {corner & 1, corner >> 1 & 1, corner >> 2 & 1};
-      int32_t *row = desc->rows + 4 * (8 * p + corner);
+      int32_t *row = local.rows + 4 * (8 * p + corner);
       bool inside = true;
-      row[0] = desc->batches ? desc->batches[p] : 0;
+      row[0] = batch;
       for (int axis = 0; axis < 3; axis++) {
         bool last = at[axis].cell == INT32_MAX && step[axis];
         inside = inside && !last;
         row[1 + axis] = at[axis].cell + (last ? 0 : step[axis]);
       }
-      desc->weights[8 * p + corner] = inside ? corner_weight(desc->dtype, at, step) : LAT__CELL_OUTSIDE;
+      local.weights[8 * p + corner] = inside ? corner_weight(dtype, at, step) : LAT__CELL_OUTSIDE;
     }
   }
+  return end;
+}
+
+static void corners_range(void *arg, int64_t begin, int64_t end, int worker) {
+  cells_job *job = arg;
+  (void)worker;
+  int64_t stop = job->desc->dtype == LAT_DTYPE_F32 ? corners_of(job->desc, LAT_DTYPE_F32, begin, end)
+                                                   : corners_of(job->desc, LAT_DTYPE_F64, begin, end);
+  if (stop < end) lat__first_index_report(&job->fault, stop);
 }
 
 lat_status lat__cpu_point_cells(lat_context *context, const lat__point_cells_desc *desc) {
@@ -140,15 +154,29 @@ typedef struct reduce_job {
   const int32_t *points; ///< (n_points,): points by voxel, ascending within one
 } reduce_job;
 
-/// Adds `count` channels of a point, each times `scale`.
-static LAT_ALWAYS_INLINE void add_point(const lat__voxel_reduce_desc *desc, int64_t first, int64_t count, float scale,
-                                        float *sums) {
-  if (desc->dtype == LAT_DTYPE_F32) {
-    const float *x = (const float *)desc->x + first;
-    for (int64_t c = 0; c < count; c++) sums[c] += x[c] * scale;
-  } else {
-    const uint16_t *x = (const uint16_t *)desc->x + first;
-    for (int64_t c = 0; c < count; c++) sums[c] += lat_f16_to_f32(x[c]) * scale;
+/// float32 sums are kept in the result itself.
+static void reduce_voxel_f32(const reduce_job *job, int64_t v, const int32_t *points, float scale) {
+  const lat__voxel_reduce_desc *desc = job->desc;
+  const int64_t channels = desc->channels;
+  float *y = (float *)desc->y + v * channels;
+  for (int64_t c = 0; c < channels; c++) y[c] = 0.0f;
+  for (int32_t i = 0; i < desc->counts[v]; i++) {
+    const float *x = (const float *)desc->x + points[i] * desc->x_stride;
+    for (int64_t c = 0; c < channels; c++) y[c] += x[c] * scale;
+  }
+}
+
+static void reduce_voxel_f16(const reduce_job *job, int64_t v, const int32_t *points, float scale) {
+  const lat__voxel_reduce_desc *desc = job->desc;
+  uint16_t *y = (uint16_t *)desc->y + v * desc->channels;
+  for (int64_t first = 0; first < desc->channels; first += CHANNEL_BLOCK) {
+    int64_t count = lat__min_i64(CHANNEL_BLOCK, desc->channels - first);
+    float sums[CHANNEL_BLOCK] = {0};
+    for (int32_t i = 0; i < desc->counts[v]; i++) {
+      const uint16_t *x = (const uint16_t *)desc->x + points[i] * desc->x_stride + first;
+      for (int64_t c = 0; c < count; c++) sums[c] += lat_f16_to_f32(x[c]) * scale;
+    }
+    for (int64_t c = 0; c < count; c++) y[first + c] = lat_f32_to_f16(sums[c]);
   }
 }
 
@@ -159,18 +187,10 @@ static void reduce_range(void *arg, int64_t begin, int64_t end, int worker) {
   for (int64_t v = begin; v < end; v++) {
     const int32_t *points = job->points + job->ends[v] - desc->counts[v];
     float scale = desc->reduction == LAT_VOXEL_MEAN ? 1.0f / (float)desc->counts[v] : 1.0f;
-    for (int64_t c = 0; c < desc->channels; c += CHANNEL_BLOCK) {
-      int64_t count = lat__min_i64(CHANNEL_BLOCK, desc->channels - c);
-      float sums[CHANNEL_BLOCK] = {0};
-      for (int32_t i = 0; i < desc->counts[v]; i++) {
-        add_point(desc, (int64_t)points[i] * desc->channels + c, count, scale, sums);
-      }
-      if (desc->dtype == LAT_DTYPE_F32) {
-        memcpy((float *)desc->y + v * desc->channels + c, sums, (size_t)count * sizeof(float));
-      } else {
-        uint16_t *y = (uint16_t *)desc->y + v * desc->channels + c;
-        for (int64_t i = 0; i < count; i++) y[i] = lat_f32_to_f16(sums[i]);
-      }
+    if (desc->dtype == LAT_DTYPE_F32) {
+      reduce_voxel_f32(job, v, points, scale);
+    } else {
+      reduce_voxel_f16(job, v, points, scale);
     }
   }
 }
