@@ -1,7 +1,7 @@
 # A thin front over CMake. Everything is built under build/; results of the demo go to out/.
 #   make demo [SCAN=file.bin|file.ply]   set up, build, run the network of the quickstart over a scan
 #   make check                           set up, build, run the whole test suite
-#   make bench [PROBLEMS="..."]          measure; one JSON object a line
+#   make bench [PROBLEMS="..."]          measure (docs/benchmarks.md); also options of `lattice bench`
 #   make install PREFIX=/usr/local       headers, libraries, program, CMake and pkg-config files
 #   make clean
 PREFIX ?= /usr/local
@@ -38,7 +38,7 @@ check: dev
 	@ctest --test-dir build/dev -j $(JOBS) --output-on-failure $(CTEST_FLAGS)
 
 bench: program
-	@build/release/lattice bench $(PROBLEMS)
+	@bash bench/run.sh build/release/lattice -- $(PROBLEMS)
 
 # `make && sudo make install` only copies as root.
 install:

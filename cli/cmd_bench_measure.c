@@ -1,0 +1,175 @@
+/// Measures one problem: the operator with its relation cached, the relation alone, the first call on a new set, the
+/// naive peer, and the limit that the operator runs against.
+#include <math.h>
+#include <string.h>
+
+#include "cmd_bench.h"
+
+// --- work of a problem ----------------------------------------------------------------------------------------------
+
+static bool is_weighted(const problem *item) {
+  return item->op == PROBLEM_CONV3D || item->op == PROBLEM_SUBM_CONV3D || item->op == PROBLEM_LINEAR;
+}
+
+static bool is_map(const problem *item) {
+  return item->op == PROBLEM_RELATION || item->op == PROBLEM_RADIUS;
+}
+
+/// Whether the first call on a coordinate set builds something that later calls find there.
+static bool caches_on_set(const problem_case *self) {
+  const problem *item = &self->item;
+  if (is_map(item)) return false; // measured on new sets anyway
+  return problem_case_has_relation(self) || item->op == PROBLEM_SPARSE_ADD || item->op == PROBLEM_SPARSE_CAT ||
+         item->op == PROBLEM_DEVOXELIZE;
+}
+
+/// Bytes of feature rows.
+static double feature_bytes(const problem *item, int64_t rows, int64_t channels) {
+  return (double)rows * (double)channels * (double)lat_dtype_bytes(item->type);
+}
+
+/// The least a run has to read and write: features in and out, 16 bytes a coordinate row, 12 bytes a point, 8 bytes an
+/// edge (two rows).
+static double least_bytes(const problem_case *self, const problem_result *output, const bench_result *result) {
+  const problem *item = &self->item;
+  double edges = result->edges > 0 ? 8.0 * (double)result->edges : 0.0;
+  if (is_map(item)) return 16.0 * (double)(result->n_in + result->n_out) + edges;
+  double bytes = feature_bytes(item, result->n_in, item->c_in) + edges;
+  if (self->other) bytes += feature_bytes(item, lat_tensor_count(self->other), lat_tensor_channels(self->other));
+  int64_t channels = output->tensor ? lat_tensor_channels(output->tensor) : item->c_in;
+  bytes += feature_bytes(item, result->n_out, channels);
+  if (self->points) bytes += 12.0 * (double)lat_array_as_view(self->points).shape[0];
+  if (item->op == PROBLEM_VOXELIZE) bytes += 16.0 * (double)result->n_out;
+  return bytes;
+}
+
+static double useful_flops(const bench_result *result) {
+  if (!is_weighted(&result->item)) return NAN;
+  double pairs = result->edges >= 0 ? (double)result->edges : (double)result->n_in;
+  return 2.0 * pairs * (double)result->item.c_in * (double)result->item.c_out;
+}
+
+// --- steps ----------------------------------------------------------------------------------------------------------
+
+static lat_status run_step(void *user, double *seconds) {
+  problem_result output;
+  double start = bench_seconds();
+  lat_status status = problem_case_run(user, &output);
+  *seconds = bench_seconds() - start;
+  problem_result_release(&output);
+  return status;
+}
+
+static lat_status first_step(void *user, double *seconds) {
+  lat_status status = problem_case_refresh(user);
+  return status ? status : run_step(user, seconds);
+}
+
+static lat_status map_step(void *user, double *seconds) {
+  lat_relation *relation = NULL;
+  lat_status status = problem_case_refresh(user);
+  if (status) return status;
+  double start = bench_seconds();
+  status = problem_case_relation(user, &relation);
+  *seconds = bench_seconds() - start;
+  lat_relation_release(relation);
+  return status;
+}
+
+static lat_status peer_step(void *user, double *seconds) {
+  double start = bench_seconds();
+  lat_status status = bench_naive_run(user);
+  *seconds = bench_seconds() - start;
+  return status;
+}
+
+// --- the parts of a measurement -------------------------------------------------------------------------------------
+
+/// Runs once, which warms everything up, and takes down what the problem turned out to be.
+static lat_status look(problem_case *self, bench_result *result, lat_relation **relation) {
+  problem_result output;
+  lat_status status = problem_case_run(self, &output);
+  if (status) return status;
+  result->n_in = lat_array_as_view(self->item.op == PROBLEM_VOXELIZE ? self->points : self->rows).shape[0];
+  result->n_out = problem_result_rows(&output);
+  result->edges = -1;
+  if (problem_case_has_relation(self)) status = problem_case_relation(self, relation);
+  if (*relation) result->edges = lat_relation_n_edges(*relation);
+  if (!status) status = problem_case_algorithm(self, result->algorithm, sizeof result->algorithm);
+  result->bytes = least_bytes(self, &output, result);
+  result->flops = useful_flops(result);
+  problem_result_release(&output);
+  return status;
+}
+
+/// Fails when the peer's result is another one: then one of the two measures something else.
+static lat_status check_peer(const problem_case *self, const bench_naive *naive) {
+  problem_result output;
+  if (self->packed) return LAT_STATUS_OK; // the peer has the weights before they were packed
+  lat_status status = problem_case_run(self, &output);
+  if (status) return status;
+  lat_array_view feats = lat_tensor_feats(output.tensor);
+  const float *y = feats.data;
+  double worst = 0.0, largest = 0.0;
+  for (int64_t i = 0; i < feats.shape[0] * feats.shape[1]; i++) {
+    worst = fmax(worst, fabs((double)y[i] - (double)naive->y[i]));
+    largest = fmax(largest, fabs((double)naive->y[i]));
+  }
+  problem_result_release(&output);
+  if (worst <= 1e-4 * largest) return LAT_STATUS_OK;
+  return lat_fail(LAT_STATUS_INTERNAL,
+                  "bench: operator and naive peer disagree: got a difference of %g, expected at most %g", worst,
+                  1e-4 * largest);
+}
+
+static lat_status measure_peer(const problem_case *self, lat_relation *relation, bench_result *result) {
+  static const bench_policy policy = {3, 0.3, false};
+  bench_naive naive;
+  lat_status status = bench_naive_create(self, relation, result->n_out, &naive);
+  if (status) return status;
+  status = bench_naive_run(&naive);
+  if (!status) status = check_peer(self, &naive);
+  if (!status) status = bench_repeat(&policy, peer_step, &naive, &result->peer);
+  bench_naive_release(&naive);
+  return status;
+}
+
+/// Repeats everything that the problem has. Sets are replaced at the end, so that what the peak holds is one set's.
+static lat_status measure_all(problem_case *self, const bench_policy *policy, bench_result *result) {
+  lat_relation *relation = NULL;
+  lat_status status = look(self, result, &relation);
+  lat_context_reset_peak(self->context);
+  if (!status) status = bench_repeat(policy, is_map(&self->item) ? first_step : run_step, self, &result->run);
+  result->peak_bytes = lat_context_peak_bytes(self->context);
+  if (!status && self->item.peer == PROBLEM_PEER_NAIVE) status = measure_peer(self, relation, result);
+  lat_relation_release(relation);
+  if (!status && problem_case_has_relation(self) && !is_map(&self->item)) {
+    status = bench_repeat(policy, map_step, self, &result->map);
+  }
+  if (self->item.op == PROBLEM_RELATION) result->map = result->run;
+  if (!status && caches_on_set(self)) status = bench_repeat(policy, first_step, self, &result->first);
+  return status;
+}
+
+static lat_status measure_limit(lat_context *context, bench_result *result) {
+  if (is_weighted(&result->item)) return bench_fma_peak(context, &result->fma_gflops);
+  return bench_copy_bandwidth(result->threads, (size_t)(result->bytes / 2.0) + 1, &result->copy_gbs);
+}
+
+lat_status bench_measure(const problem *item, const bench_policy *policy, bench_result *out) {
+  lat_context *context = NULL;
+  problem_case inputs = {0};
+  bench_result result = {.item = *item, .edges = -1, .cpu_time = policy->cpu_time, .fma_gflops = NAN, .copy_gbs = NAN};
+  lat_status status = LAT_STATUS_OK;
+  CLI_TRY(problem_context_create(item, &context), done);
+  result.threads = lat_context_threads(context);
+  result.level = lat_context_cpu_level(context);
+  CLI_TRY(problem_case_create(context, item, &inputs), done);
+  CLI_TRY(measure_all(&inputs, policy, &result), done);
+  CLI_TRY(measure_limit(context, &result), done);
+  *out = result;
+done:
+  problem_case_release(&inputs);
+  lat_context_destroy(context);
+  return status;
+}

@@ -1,0 +1,326 @@
+/// Problems made ready to run: inputs, and the call of each operator.
+#include <string.h>
+
+#include "problem_case.h"
+#include "scene.h"
+
+#define TRY(expr, label)                                                                                               \
+  do {                                                                                                                 \
+    status = (expr);                                                                                                   \
+    if (status) goto label;                                                                                            \
+  } while (0)
+
+/// Streams of the random generator.
+enum { STREAM_FEATS = 1, STREAM_OTHER, STREAM_WEIGHT, STREAM_BIAS, STREAM_SCALE };
+
+lat_status problem_context_create(const problem *item, lat_context **out) {
+  lat_context_opts opts = LAT_CONTEXT_OPTS_INIT;
+  opts.n_threads = item->threads;
+  opts.cpu_level = item->level;
+  opts.seed = item->seed;
+  return lat_context_create(&opts, out);
+}
+
+// --- inputs ---------------------------------------------------------------------------------------------------------
+
+static int64_t count_rows(const lat_array *array) {
+  return lat_array_as_view(array).shape[0];
+}
+
+static int64_t floor_div(int64_t value, int64_t by) {
+  return value / by - (value % by < 0);
+}
+
+static bool is_join(const problem *item) {
+  return item->op == PROBLEM_SPARSE_ADD || item->op == PROBLEM_SPARSE_CAT;
+}
+
+static bool is_norm(const problem *item) {
+  return item->op == PROBLEM_BATCH_NORM || item->op == PROBLEM_LAYER_NORM || item->op == PROBLEM_RMS_NORM;
+}
+
+static bool is_weighted(const problem *item) {
+  return item->op == PROBLEM_CONV3D || item->op == PROBLEM_SUBM_CONV3D || item->op == PROBLEM_LINEAR;
+}
+
+static bool has_target(const problem *item) {
+  return (item->op == PROBLEM_CONV3D || item->op == PROBLEM_RELATION) && item->mode == LAT_RELATION_TARGET;
+}
+
+static bool has_features(const problem *item) {
+  return item->op != PROBLEM_RELATION && item->op != PROBLEM_RADIUS;
+}
+
+static lat_status draw(problem_case *self, lat_dtype dtype, int32_t rank, const int64_t *shape, uint64_t stream,
+                       lat_array **out) {
+  const double range[2] = {stream == STREAM_SCALE ? 0.5 : -1.0, 1.0};
+  return lat_array_uniform(self->context, dtype, rank, shape, range, stream, out);
+}
+
+/// Rows of the second operand: the first one's, moved by a voxel along x. Rows of a target: every second row, divided by
+/// the stride, some moved by one.
+static lat_status make_other_rows(problem_case *self) {
+  const problem *item = &self->item;
+  bool target = has_target(item);
+  int64_t n = count_rows(self->rows), step = target ? 2 : 1;
+  const int64_t shape[2] = {(n + step - 1) / step, 4};
+  lat_status status = lat_array_full(self->context, LAT_DTYPE_I32, 2, shape, 0.0, &self->other_rows);
+  if (status) return status;
+  const int32_t *row = lat_array_data(self->rows);
+  int32_t *other = lat_array_data(self->other_rows);
+  for (int64_t i = 0; i < shape[0]; i++, row += 4 * step, other += 4) {
+    memcpy(other, row, 4 * sizeof *row);
+    if (target) {
+      other[1] = (int32_t)(floor_div(row[1], item->stride.x) + (i % 3 == 0));
+      other[2] = (int32_t)floor_div(row[2], item->stride.y);
+      other[3] = (int32_t)floor_div(row[3], item->stride.z);
+    } else {
+      other[1]++;
+    }
+  }
+  return LAT_STATUS_OK;
+}
+
+static lat_status make_rows(problem_case *self) {
+  const problem *item = &self->item;
+  lat_status status = LAT_STATUS_OK;
+  if (problem_has_points(item)) status = scene_points(self->context, item, &self->points, &self->batches);
+  if (!status && item->op != PROBLEM_VOXELIZE) status = scene_rows(self->context, item, &self->rows);
+  if (!status && (is_join(item) || has_target(item))) status = make_other_rows(self);
+  return status;
+}
+
+static lat_status make_feats(problem_case *self) {
+  const problem *item = &self->item;
+  int64_t shape[2] = {count_rows(self->rows ? self->rows : self->points), item->c_in};
+  lat_status status = draw(self, item->type, 2, shape, STREAM_FEATS, &self->feats);
+  if (status || !is_join(item)) return status;
+  if (item->op == PROBLEM_SPARSE_CAT) shape[1] = item->c_out;
+  return draw(self, item->type, 2, shape, STREAM_OTHER, &self->other_feats);
+}
+
+static lat_status pack_weight(problem_case *self) {
+  lat_quantize_opts opts = LAT_QUANTIZE_OPTS_INIT;
+  opts.bits = self->item.weights == PROBLEM_WEIGHTS_INT8 ? 8 : 4;
+  lat_array_view view = lat_array_as_view(self->weight);
+  return lat_quantize_weight(self->context, &view, &opts, &self->packed);
+}
+
+static lat_status make_weights(problem_case *self) {
+  const problem *item = &self->item;
+  bool linear = item->op == PROBLEM_LINEAR, packed = item->weights > PROBLEM_WEIGHTS_F16;
+  const int64_t dense[5] = {item->c_out, item->kernel.x, item->kernel.y, item->kernel.z, item->c_in};
+  const int64_t flat[2] = {item->c_out, item->c_in};
+  lat_dtype dtype = packed ? item->type : item->weights == PROBLEM_WEIGHTS_F16 ? LAT_DTYPE_F16 : LAT_DTYPE_F32;
+  lat_status status = draw(self, dtype, linear ? 2 : 5, linear ? flat : dense, STREAM_WEIGHT, &self->weight);
+  if (!status) status = draw(self, dtype, 1, &item->c_out, STREAM_BIAS, &self->bias);
+  if (!status && packed) status = pack_weight(self);
+  return status;
+}
+
+static lat_status make_tensor(problem_case *self, const lat_coords *coords, const lat_array *feats, lat_tensor **out) {
+  lat_tensor_opts opts = LAT_TENSOR_OPTS_INIT;
+  opts.n_batches = self->item.batch;
+  return lat_tensor_share(self->context, coords, feats, &opts, out);
+}
+
+lat_status problem_case_refresh(problem_case *self) {
+  lat_status status = LAT_STATUS_OK;
+  lat_tensor_release(self->x);
+  lat_tensor_release(self->other);
+  lat_coords_release(self->coords);
+  lat_coords_release(self->other_coords);
+  self->x = self->other = NULL;
+  self->coords = self->other_coords = NULL;
+  if (self->rows) {
+    lat_array_view rows = lat_array_as_view(self->rows);
+    TRY(lat_coords_create(self->context, &rows, NULL, &self->coords), done);
+    if (self->feats) TRY(make_tensor(self, self->coords, self->feats, &self->x), done);
+  }
+  if (self->other_rows) {
+    lat_array_view rows = lat_array_as_view(self->other_rows);
+    lat_coords_opts opts = LAT_COORDS_OPTS_INIT;
+    if (has_target(&self->item)) opts.stride = self->item.stride;
+    TRY(lat_coords_create(self->context, &rows, &opts, &self->other_coords), done);
+    if (self->other_feats) TRY(make_tensor(self, self->other_coords, self->other_feats, &self->other), done);
+  }
+done:
+  return status;
+}
+
+lat_status problem_case_create(lat_context *context, const problem *item, problem_case *out) {
+  problem_case self = {.item = *item, .context = context};
+  lat_status status;
+  TRY(make_rows(&self), done);
+  if (has_features(item)) TRY(make_feats(&self), done);
+  if (is_weighted(item)) TRY(make_weights(&self), done);
+  if (is_norm(item)) {
+    TRY(draw(&self, item->type, 1, &item->c_in, STREAM_SCALE, &self.scale), done);
+    TRY(draw(&self, item->type, 1, &item->c_in, STREAM_BIAS, &self.bias), done);
+  }
+  TRY(problem_case_refresh(&self), done);
+done:
+  if (status) problem_case_release(&self); // leaves it empty
+  *out = self;
+  return status;
+}
+
+void problem_case_release(problem_case *self) {
+  lat_tensor_release(self->x);
+  lat_tensor_release(self->other);
+  lat_coords_release(self->coords);
+  lat_coords_release(self->other_coords);
+  lat_quantized_weight_release(self->packed);
+  lat_array *arrays[] = {self->rows,        self->points, self->batches, self->feats, self->other_rows,
+                         self->other_feats, self->weight, self->bias,    self->scale};
+  for (size_t i = 0; i < sizeof arrays / sizeof arrays[0]; i++) lat_array_release(arrays[i]);
+  *self = (problem_case){0};
+}
+
+// --- the relation ---------------------------------------------------------------------------------------------------
+
+static lat_kernel_opts kernel_opts(const problem *item) {
+  lat_kernel_opts opts = LAT_KERNEL_OPTS_INIT;
+  opts.kernel_size = item->kernel;
+  opts.stride = item->stride;
+  opts.padding = item->padding;
+  opts.dilation = item->dilation;
+  return opts;
+}
+
+static bool is_one(lat_triple triple) {
+  return triple.x == 1 && triple.y == 1 && triple.z == 1;
+}
+
+bool problem_case_has_relation(const problem_case *self) {
+  const problem *item = &self->item;
+  if (!problem_has_kernel(item)) return false;
+  bool unpadded = !item->padding.x && !item->padding.y && !item->padding.z;
+  bool pointwise = is_one(item->kernel) && is_one(item->stride) && unpadded;
+  return !(pointwise && item->op == PROBLEM_CONV3D && !has_target(item));
+}
+
+lat_status problem_case_relation(const problem_case *self, lat_relation **out) {
+  lat_kernel_opts opts = kernel_opts(&self->item);
+  if (has_target(&self->item)) {
+    return lat_relation_create_target(self->context, self->coords, self->other_coords, &opts, out);
+  }
+  bool subm = self->item.op == PROBLEM_SUBM_CONV3D ||
+              (self->item.op == PROBLEM_RELATION && self->item.mode == LAT_RELATION_SUBMANIFOLD);
+  return subm ? lat_relation_create_subm(self->context, self->coords, &opts, out)
+              : lat_relation_create_forward(self->context, self->coords, &opts, out);
+}
+
+// --- operators ------------------------------------------------------------------------------------------------------
+
+static lat_weight weight_of(const problem_case *self) {
+  return self->packed ? lat_weight_packed(self->packed) : lat_weight_dense(lat_array_as_view(self->weight));
+}
+
+static lat_conv3d_opts conv_opts(const problem_case *self) {
+  const problem *item = &self->item;
+  lat_conv3d_opts opts = LAT_CONV3D_OPTS_INIT;
+  opts.kernel_size = item->kernel;
+  opts.dilation = item->dilation;
+  if (item->op != PROBLEM_CONV3D) return opts;
+  opts.stride = item->stride;
+  opts.padding = item->padding;
+  opts.coordinates = has_target(item) ? self->other_coords : NULL;
+  return opts;
+}
+
+static lat_status run_weighted(const problem_case *self, lat_tensor **out) {
+  lat_array_view bias = lat_array_as_view(self->bias);
+  lat_weight weight = weight_of(self);
+  lat_conv3d_opts opts = conv_opts(self);
+  if (self->item.op == PROBLEM_LINEAR) return lat_linear(self->context, self->x, &weight, &bias, out);
+  return self->item.op == PROBLEM_CONV3D ? lat_conv3d(self->context, self->x, &weight, &bias, &opts, out)
+                                         : lat_subm_conv3d(self->context, self->x, &weight, &bias, &opts, out);
+}
+
+lat_status problem_case_algorithm(const problem_case *self, char *name, size_t name_bytes) {
+  name[0] = '\0';
+  if (!is_weighted(&self->item)) return LAT_STATUS_OK;
+  lat_weight weight = weight_of(self);
+  lat_conv3d_opts opts = conv_opts(self); // a linear layer is a convolution by its kernel of size 1
+  return lat_conv3d_algorithm(self->context, self->x, &weight, &opts, name, name_bytes);
+}
+
+static lat_status run_norm(const problem_case *self, lat_tensor **out) {
+  lat_array_view scale = lat_array_as_view(self->scale), shift = lat_array_as_view(self->bias);
+  lat_norm_opts opts = LAT_NORM_OPTS_INIT;
+  opts.weight = &scale;
+  if (self->item.op == PROBLEM_RMS_NORM) return lat_rms_norm(self->context, self->x, &opts, out);
+  opts.bias = &shift;
+  return self->item.op == PROBLEM_BATCH_NORM ? lat_batch_norm(self->context, self->x, &opts, out)
+                                             : lat_layer_norm(self->context, self->x, &opts, out);
+}
+
+static lat_status run_points(const problem_case *self, problem_result *out) {
+  lat_array_view points = lat_array_as_view(self->points), batches = lat_array_as_view(self->batches);
+  lat_array_view feats = lat_array_as_view(self->feats);
+  lat_voxel_grid grid = lat_voxel_grid_cube(self->item.voxel);
+  grid.batch_indices = &batches;
+  if (self->item.op == PROBLEM_DEVOXELIZE) {
+    return lat_devoxelize(self->context, &points, self->x, &grid, (lat_interpolation)self->item.mode, &out->array);
+  }
+  return lat_voxelize(self->context, &points, &feats, &grid, (lat_voxel_reduction)self->item.mode, &out->tensor);
+}
+
+static lat_status run_radius(const problem_case *self, lat_neighbors **out) {
+  (void)self, (void)out;
+  return lat_fail(LAT_STATUS_UNSUPPORTED, "problem: radius is not in this build");
+}
+
+lat_status problem_case_run(const problem_case *self, problem_result *out) {
+  const problem *item = &self->item;
+  lat_kernel_opts kernel = kernel_opts(item);
+  *out = (problem_result){0};
+  switch (item->op) {
+  case PROBLEM_CONV3D:
+  case PROBLEM_SUBM_CONV3D:
+  case PROBLEM_LINEAR:
+    return run_weighted(self, &out->tensor);
+  case PROBLEM_POOL3D:
+    return lat_pool3d(self->context, self->x, (lat_pool_mode)item->mode, &kernel, &out->tensor);
+  case PROBLEM_GLOBAL_POOL:
+    return lat_global_pool(self->context, self->x, (lat_pool_mode)item->mode, -1, &out->array);
+  case PROBLEM_RELU:
+    return lat_relu(self->context, self->x, &out->tensor);
+  case PROBLEM_GELU:
+    return lat_gelu(self->context, self->x, (lat_gelu_approx)item->mode, &out->tensor);
+  case PROBLEM_BATCH_NORM:
+  case PROBLEM_LAYER_NORM:
+  case PROBLEM_RMS_NORM:
+    return run_norm(self, &out->tensor);
+  case PROBLEM_SPARSE_ADD:
+    return lat_sparse_add(self->context, self->x, self->other, (lat_join)item->mode, &out->tensor);
+  case PROBLEM_SPARSE_CAT:
+    return lat_sparse_cat_aligned(self->context, self->x, self->other, (lat_join)item->mode, &out->tensor);
+  case PROBLEM_VOXELIZE:
+  case PROBLEM_DEVOXELIZE:
+    return run_points(self, out);
+  case PROBLEM_RELATION:
+    return problem_case_relation(self, &out->relation);
+  case PROBLEM_RADIUS:
+    return run_radius(self, &out->neighbors);
+  case PROBLEM_N_OPS:
+    break;
+  }
+  return lat_fail(LAT_STATUS_INTERNAL, "problem: no such operator: got %d, expected 0 to %d", (int)item->op,
+                  PROBLEM_N_OPS - 1);
+}
+
+int64_t problem_result_rows(const problem_result *result) {
+  if (result->tensor) return lat_tensor_count(result->tensor);
+  if (result->array) return count_rows(result->array);
+  if (result->relation) return lat_relation_n_out(result->relation);
+  return 0;
+}
+
+void problem_result_release(problem_result *result) {
+  lat_tensor_release(result->tensor);
+  lat_array_release(result->array);
+  lat_relation_release(result->relation);
+  *result = (problem_result){0};
+}
