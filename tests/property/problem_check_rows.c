@@ -1,0 +1,275 @@
+// Checks of the families that work row by row, by coordinates, or on points; and the run of a whole problem.
+#include "problem_check.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ref/ref_points.h"
+#include "ref/ref_relation.h"
+
+// --- features alone -------------------------------------------------------------------------------------------------
+
+static double gelu(double x, lat_gelu_approx approximate) {
+  if (approximate == LAT_GELU_FAST) return x / (1.0 + exp(-1.702 * x));
+  if (approximate == LAT_GELU_TANH) return 0.5 * x * (1.0 + tanh(sqrt(2.0 / acos(-1.0)) * (x + 0.044715 * x * x * x)));
+  return 0.5 * x * (1.0 + erf(x / sqrt(2.0)));
+}
+
+/// (v - mean) / sqrt(variance + eps) * scale + shift of `n` values `step` apart; `scale` and `shift` move by
+/// `parameter_step`. Without `shift`: the root mean square takes the place of mean and variance.
+static void normalize(double *values, int64_t n, int64_t step, const double *scale, const double *shift,
+                      int64_t parameter_step) {
+  double mean = 0.0, variance = 0.0;
+  for (int64_t i = 0; shift && i < n; i++) mean += values[i * step] / (double)n;
+  for (int64_t i = 0; i < n; i++) variance += pow(values[i * step] - mean, 2) / (double)n;
+  for (int64_t i = 0; i < n; i++) {
+    double *value = &values[i * step];
+    *value = (*value - mean) / sqrt(variance + 1e-5) * scale[i * parameter_step];
+    if (shift) *value += shift[i * parameter_step];
+  }
+}
+
+static void normalize_all(const problem_case *self, double *y, int64_t n) {
+  lat_array_view scale_view = lat_array_as_view(self->scale), shift_view = lat_array_as_view(self->bias);
+  double *scale = check_doubles(&scale_view), *shift = check_doubles(&shift_view);
+  int64_t channels = self->item.c_in;
+  if (self->item.op == PROBLEM_BATCH_NORM) {
+    for (int64_t c = 0; c < channels; c++) normalize(y + c, n, channels, scale + c, shift + c, 0);
+  } else {
+    bool rms = self->item.op == PROBLEM_RMS_NORM;
+    for (int64_t r = 0; r < n; r++) normalize(y + r * channels, channels, 1, scale, rms ? NULL : shift, 1);
+  }
+  free(scale);
+  free(shift);
+}
+
+void check_feature(const problem_case *self, const problem_result *result, char *reason) {
+  const problem *item = &self->item;
+  int64_t n;
+  const int32_t *rows = check_in_rows(self, &n);
+  lat_array_view x = lat_array_as_view(self->feats), feats = lat_tensor_feats(result->tensor);
+  double *y = check_doubles(&x), slack = 1e-4; // norms: the mean's rounding over sqrt(eps)
+  if (item->op == PROBLEM_RELU || item->op == PROBLEM_GELU) {
+    slack = item->op == PROBLEM_RELU ? 0.0 : 1e-6;
+    for (int64_t i = 0; i < n * item->c_in; i++) {
+      y[i] = item->op == PROBLEM_RELU ? fmax(y[i], 0.0) : gelu(y[i], (lat_gelu_approx)item->mode);
+    }
+  } else {
+    normalize_all(self, y, n);
+  }
+  check_compare(&feats, &(check_values){y, n, item->c_in, NULL, slack}, reason);
+  check_rows(result->tensor, rows, n, reason);
+  if (!lat_tensor_same_coords(self->x, result->tensor)) check_fail(reason, "the coordinate set is not the input's");
+  free(y);
+}
+
+// --- joins ----------------------------------------------------------------------------------------------------------
+
+/// Rows of a join, and where each is in the operands (-1: nowhere).
+typedef struct joined {
+  int32_t *rows;
+  int64_t *left, *right, n;
+} joined;
+
+static void add_row(joined *j, const int32_t *row, int64_t left, int64_t right) {
+  memcpy(j->rows + 4 * j->n, row, 4 * sizeof *row);
+  j->left[j->n] = left;
+  j->right[j->n] = right;
+  j->n++;
+}
+
+static joined join(const int32_t *a, int64_t n_a, const int32_t *b, int64_t n_b, lat_join mode) {
+  ref_dictionary *in_a = ref_dictionary_create(a, n_a), *in_b = ref_dictionary_create(b, n_b);
+  size_t most = (size_t)(n_a + n_b);
+  joined j = {check_alloc(4 * most, sizeof(int32_t)), check_alloc(most, sizeof(int64_t)),
+              check_alloc(most, sizeof(int64_t)), 0};
+  for (int64_t i = 0; mode != LAT_JOIN_RIGHT && i < n_a; i++) {
+    const int32_t *row = a + 4 * i;
+    int64_t other = ref_dictionary_find(in_b, row[0], row[1], row[2], row[3]);
+    if (mode != LAT_JOIN_INNER || other >= 0) add_row(&j, row, i, other);
+  }
+  for (int64_t i = 0; (mode == LAT_JOIN_RIGHT || mode == LAT_JOIN_OUTER) && i < n_b; i++) {
+    const int32_t *row = b + 4 * i;
+    int64_t other = ref_dictionary_find(in_a, row[0], row[1], row[2], row[3]);
+    if (mode == LAT_JOIN_RIGHT || other < 0) add_row(&j, row, other, i);
+  }
+  ref_dictionary_free(in_a);
+  ref_dictionary_free(in_b);
+  return j;
+}
+
+void check_join(const problem_case *self, const problem_result *result, char *reason) {
+  const problem *item = &self->item;
+  int64_t n_a;
+  const int32_t *a = check_in_rows(self, &n_a);
+  lat_array_view b = lat_array_as_view(self->other_rows);
+  joined j = join(a, n_a, b.data, b.shape[0], (lat_join)item->mode);
+  lat_array_view left_view = lat_array_as_view(self->feats), right_view = lat_array_as_view(self->other_feats);
+  double *left = check_doubles(&left_view), *right = check_doubles(&right_view);
+  bool add = item->op == PROBLEM_SPARSE_ADD;
+  int64_t c_left = item->c_in, c_right = right_view.shape[1], channels = add ? c_left : c_left + c_right;
+  double *y = check_alloc((size_t)(j.n * channels), sizeof *y);
+  for (int64_t r = 0; r < j.n; r++) {
+    for (int64_t c = 0; c < c_left && j.left[r] >= 0; c++) y[r * channels + c] = left[j.left[r] * c_left + c];
+    for (int64_t c = 0; c < c_right && j.right[r] >= 0; c++) {
+      y[r * channels + (add ? c : c_left + c)] += right[j.right[r] * c_right + c];
+    }
+  }
+  lat_array_view feats = lat_tensor_feats(result->tensor);
+  check_compare(&feats, &(check_values){y, j.n, channels, NULL, 0x1.01p-23}, reason);
+  check_rows(result->tensor, j.rows, j.n, reason);
+  void *memory[] = {j.rows, j.left, j.right, left, right, y};
+  for (size_t i = 0; i < sizeof memory / sizeof memory[0]; i++) free(memory[i]);
+}
+
+// --- points ---------------------------------------------------------------------------------------------------------
+
+static ref_cloud cloud_of(const problem_case *self) {
+  lat_array_view points = lat_array_as_view(self->points), batches = lat_array_as_view(self->batches);
+  ref_cloud cloud = {.n = points.shape[0], .batches = batches.data};
+  for (int axis = 0; axis < 3; axis++) cloud.size[axis] = self->item.voxel;
+  if (points.dtype == LAT_DTYPE_F32) cloud.narrow = points.data;
+  if (points.dtype == LAT_DTYPE_F64) cloud.wide = points.data;
+  return cloud;
+}
+
+static void check_voxelize(const problem_case *self, const problem_result *result, char *reason) {
+  const problem *item = &self->item;
+  ref_cloud cloud = cloud_of(self);
+  size_t n = (size_t)cloud.n;
+  int32_t *cells = check_alloc(4 * n, sizeof *cells), *voxels = check_alloc(4 * n, sizeof *voxels);
+  int32_t *inverse = check_alloc(n, sizeof *inverse);
+  ref_point_cells(&cloud, cells);
+  int64_t n_voxels = ref_unique_rows(cells, cloud.n, voxels, inverse);
+  lat_array_view view = lat_array_as_view(self->feats), feats = lat_tensor_feats(result->tensor);
+  double *x = check_doubles(&view), *y = check_alloc((size_t)(n_voxels * item->c_in), sizeof *y);
+  ref_voxel_reduce(inverse, cloud.n, n_voxels, x, item->c_in, item->mode == LAT_VOXEL_MEAN, y);
+  check_compare(&feats, &(check_values){y, n_voxels, item->c_in, NULL, 1e-5}, reason);
+  check_rows(result->tensor, voxels, n_voxels, reason);
+  void *memory[] = {cells, voxels, inverse, x, y};
+  for (size_t i = 0; i < sizeof memory / sizeof memory[0]; i++) free(memory[i]);
+}
+
+void check_points(const problem_case *self, const problem_result *result, char *reason) {
+  const problem *item = &self->item;
+  if (item->op == PROBLEM_VOXELIZE) {
+    check_voxelize(self, result, reason);
+    return;
+  }
+  ref_cloud cloud = cloud_of(self);
+  int64_t n_voxels;
+  const int32_t *rows = check_in_rows(self, &n_voxels);
+  lat_array_view view = lat_array_as_view(self->feats), got = lat_array_as_view(result->array);
+  double *x = check_doubles(&view), *y = check_alloc((size_t)(cloud.n * item->c_in), sizeof *y);
+  ref_devoxelize(&cloud, rows, n_voxels, x, item->c_in, item->mode == LAT_INTERPOLATION_NEAREST, y);
+  check_compare(&got, &(check_values){y, cloud.n, item->c_in, NULL, 1e-5}, reason);
+  free(x);
+  free(y);
+}
+
+// --- neighbours -----------------------------------------------------------------------------------------------------
+
+void check_radius(const problem_case *self, const problem_result *result, char *reason) {
+  (void)self, (void)result, (void)reason;
+}
+
+// --- a whole problem ------------------------------------------------------------------------------------------------
+
+static void check_result(const problem_case *self, const problem_result *result, char *reason) {
+  switch (self->item.op) {
+  case PROBLEM_CONV3D:
+  case PROBLEM_SUBM_CONV3D:
+  case PROBLEM_LINEAR:
+    check_weighted(self, result, reason);
+    break;
+  case PROBLEM_POOL3D:
+  case PROBLEM_GLOBAL_POOL:
+    check_pool(self, result, reason);
+    break;
+  case PROBLEM_SPARSE_ADD:
+  case PROBLEM_SPARSE_CAT:
+    check_join(self, result, reason);
+    break;
+  case PROBLEM_VOXELIZE:
+  case PROBLEM_DEVOXELIZE:
+    check_points(self, result, reason);
+    break;
+  case PROBLEM_RELATION:
+    check_relation(self, result, reason);
+    break;
+  case PROBLEM_RADIUS:
+    check_radius(self, result, reason);
+    break;
+  default:
+    check_feature(self, result, reason);
+    break;
+  }
+}
+
+/// Whether the library must refuse: the maximum over an item without rows.
+static bool must_fail(const problem_case *self) {
+  const problem *item = &self->item;
+  if (item->op != PROBLEM_GLOBAL_POOL || item->mode != LAT_POOL_MAX) return false;
+  int64_t n;
+  const int32_t *rows = check_in_rows(self, &n);
+  for (int32_t b = 0; b < item->batch; b++) {
+    int64_t i = 0;
+    while (i < n && rows[4 * i] != b) i++;
+    if (i == n) return true;
+  }
+  return false;
+}
+
+static lat_array_view bits_of(const problem_result *result) {
+  if (result->tensor) return lat_tensor_feats(result->tensor);
+  return result->array ? lat_array_as_view(result->array) : lat_view_1d(NULL, LAT_DTYPE_F32, 0);
+}
+
+/// The features again with other threads, and for float32 convolutions at the scalar level: the same bits.
+static void check_bits(const problem *item, const problem_result *result, char *reason) {
+  problem other = *item;
+  other.threads = item->threads == 1 ? 3 : 1;
+  bool any_level = item->op == PROBLEM_CONV3D || item->op == PROBLEM_SUBM_CONV3D || item->op == PROBLEM_LINEAR;
+  if (any_level && item->type == LAT_DTYPE_F32) other.level = LAT_CPU_LEVEL_SCALAR;
+  lat_context *context = NULL;
+  problem_case inputs = {0};
+  problem_result again = {0};
+  lat_status status = problem_context_create(&other, &context);
+  if (!status) status = problem_case_create(context, &other, &inputs);
+  if (!status) status = problem_case_run(&inputs, &again);
+  lat_array_view a = bits_of(result), b = bits_of(&again);
+  size_t bytes = (size_t)(a.shape[0] * (a.rank > 1 ? a.shape[1] : 1)) * lat_dtype_bytes(a.dtype);
+  if (status) {
+    check_fail(reason, "with %d threads: %s", other.threads, lat_last_error());
+  } else if (a.shape[0] != b.shape[0] || (bytes && memcmp(a.data, b.data, bytes) != 0)) {
+    check_fail(reason, "other bits with %d threads at level %s", other.threads, lat_cpu_level_name(other.level));
+  }
+  problem_result_release(&again);
+  problem_case_release(&inputs);
+  lat_context_destroy(context);
+}
+
+bool check_problem(const problem *item, char *reason) {
+  lat_context *context = NULL;
+  problem_case inputs = {0};
+  problem_result result = {0};
+  reason[0] = '\0';
+  lat_status status = problem_context_create(item, &context);
+  if (!status) status = problem_case_create(context, item, &inputs);
+  if (status) {
+    check_fail(reason, "inputs: %s", lat_last_error());
+  } else {
+    bool refused = must_fail(&inputs);
+    status = problem_case_run(&inputs, &result);
+    if (status && !refused) check_fail(reason, "%s", lat_last_error());
+    if (!status && refused) check_fail(reason, "no error, although an item has no rows");
+    if (!status && !refused) check_result(&inputs, &result, reason);
+    if (!status && !reason[0]) check_bits(item, &result, reason);
+  }
+  problem_result_release(&result);
+  problem_case_release(&inputs);
+  lat_context_destroy(context);
+  return !reason[0];
+}
