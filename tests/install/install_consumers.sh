@@ -35,6 +35,7 @@ if command -v pkg-config >/dev/null; then
   LD_LIBRARY_PATH=$library_folder "$work/pc_cxx"
 
   step "the example of README.md, on a scan of eight points"
+  # shellcheck disable=SC2016 # the backticks are those of Markdown
   sed -n '/^```c$/,/^```$/p' "$source_root/README.md" | grep -v '^```' >"$work/readme.c"
   "${CC:-gcc}" -std=c11 -Wall -Wextra -Werror "$work/readme.c" -o "$work/readme" "${flags[@]}"
   {
