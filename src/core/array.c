@@ -71,7 +71,10 @@ static lat_status check_shape(const char *op, const char *name, lat_dtype dtype,
     return lat_fail(LAT_STATUS_INVALID_DTYPE, "%s: %s has an unknown dtype: got %d, expected a lat_dtype", op, name,
                     (int)dtype);
   }
-  if (rank < 0 || rank > LAT_MAX_RANK || (rank > 0 && !shape)) {
+  if (rank > 0 && !shape) {
+    return lat_fail(LAT_STATUS_INVALID_ARGUMENT, "%s: shape: got NULL, expected %d axis lengths", op, (int)rank);
+  }
+  if (rank < 0 || rank > LAT_MAX_RANK) {
     return lat_fail(LAT_STATUS_INVALID_SHAPE, "%s: %s has an impossible rank: got %d, expected 0 to %d", op, name,
                     (int)rank, LAT_MAX_RANK);
   }

@@ -177,7 +177,7 @@ static void test_null_arguments(void **state) {
   lat_test_assert_error(lat_array_wrap(context, NULL, NULL, NULL, &out), LAT_STATUS_INVALID_ARGUMENT, "view: got NULL");
   lat_test_assert_error(lat_array_full(context, LAT_DTYPE_F32, 1, &n, 0, NULL), LAT_STATUS_INVALID_ARGUMENT, "out");
   lat_test_assert_error(lat_array_full(NULL, LAT_DTYPE_F32, 1, &n, 0, &out), LAT_STATUS_INVALID_ARGUMENT, "context");
-  lat_test_assert_error(lat_array_full(context, LAT_DTYPE_F32, 1, NULL, 0, &out), LAT_STATUS_INVALID_SHAPE, "rank");
+  lat_test_assert_error(lat_array_full(context, LAT_DTYPE_F32, 1, NULL, 0, &out), LAT_STATUS_INVALID_ARGUMENT, "shape");
   lat_test_assert_error(lat_array_cast(context, NULL, LAT_DTYPE_F32, &out), LAT_STATUS_INVALID_ARGUMENT, "source");
   lat_test_assert_error(lat_array_cast(context, &view, LAT_DTYPE_F32, NULL), LAT_STATUS_INVALID_ARGUMENT, "out");
   lat_test_assert_error(lat_array_cast(context, &view, (lat_dtype)0, &out), LAT_STATUS_INVALID_DTYPE, "unknown dtype");

@@ -1,0 +1,278 @@
+// Every options struct, by its size: a wrong `struct_bytes` is refused, a smaller struct leaves later fields at their
+// defaults, a larger one is taken when what the library does not know of it is zero, and is refused when it is not.
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <lattice/lattice.h>
+
+#include "support/test_support.h"
+
+#define N_ROWS 4
+#define TAIL_BYTES 16
+#define MAX_OPTS_BYTES 512
+
+static struct {
+  lat_context *context;
+  int32_t rows[N_ROWS * 4];
+  float floats[64];
+  char cloud_path[64];
+  lat_array_view feats;
+  lat_weight weight;
+  lat_coords *coords;
+  lat_tensor *x;
+  lat_cloud *cloud;
+} good;
+
+static int set_up(void **state) {
+  (void)state;
+  for (int r = 0; r < N_ROWS; r++) good.rows[4 * r + 1] = r;
+  lat_array_view rows = lat_view_2d(good.rows, LAT_DTYPE_I32, N_ROWS, 4);
+  lat_array_view positions = lat_view_2d(good.floats, LAT_DTYPE_F32, N_ROWS, 3);
+  good.feats = lat_view_2d(good.floats, LAT_DTYPE_F32, N_ROWS, 1);
+  good.weight = lat_weight_dense(lat_view(good.floats, LAT_DTYPE_F32, 5, (const int64_t[]){1, 3, 3, 3, 1}));
+  snprintf(good.cloud_path, sizeof good.cloud_path, "test_options_%ld.ply", (long)getpid());
+  lat_test_assert_ok(lat_context_create(NULL, &good.context));
+  lat_test_assert_ok(lat_coords_create(good.context, &rows, NULL, &good.coords));
+  lat_test_assert_ok(lat_tensor_create(good.context, good.coords, &good.feats, NULL, &good.x));
+  lat_test_assert_ok(lat_cloud_create(good.context, &positions, &good.cloud));
+  lat_test_assert_ok(lat_cloud_write_ply(good.context, good.cloud, good.cloud_path, NULL));
+  return 0;
+}
+
+static int tear_down(void **state) {
+  (void)state;
+  remove(good.cloud_path);
+  lat_cloud_release(good.cloud);
+  lat_tensor_release(good.x);
+  lat_coords_release(good.coords);
+  lat_context_destroy(good.context);
+  return 0;
+}
+
+// --- one call for each function that takes options; what it makes is released ---
+
+static lat_status context_create(const void *opts) {
+  lat_context *made = NULL;
+  lat_status status = lat_context_create(opts, &made);
+  lat_context_destroy(made);
+  return status;
+}
+
+static lat_status coords_create(const void *opts) {
+  lat_array_view rows = lat_coords_rows(good.coords);
+  lat_coords *made = NULL;
+  lat_status status = lat_coords_create(good.context, &rows, opts, &made);
+  lat_coords_release(made);
+  return status;
+}
+
+static lat_status released_tensor(lat_status status, lat_tensor *made) {
+  lat_tensor_release(made);
+  return status;
+}
+
+static lat_status tensor_create(const void *opts) {
+  lat_tensor *made = NULL;
+  lat_status status = lat_tensor_create(good.context, good.coords, &good.feats, opts, &made);
+  return released_tensor(status, made);
+}
+
+static lat_status tensor_share(const void *opts) {
+  lat_tensor *made = NULL;
+  lat_status status = lat_tensor_share(good.context, good.coords, lat_tensor_feats_array(good.x), opts, &made);
+  return released_tensor(status, made);
+}
+
+static lat_status kernel_offsets(const void *opts) {
+  lat_array *made = NULL;
+  lat_status status = lat_kernel_offsets(good.context, opts, &made);
+  lat_array_release(made);
+  return status;
+}
+
+static lat_status released_relation(lat_status status, lat_relation *made) {
+  lat_relation_release(made);
+  return status;
+}
+
+static lat_status relation_create_forward(const void *opts) {
+  lat_relation *made = NULL;
+  lat_status status = lat_relation_create_forward(good.context, good.coords, opts, &made);
+  return released_relation(status, made);
+}
+
+static lat_status relation_create_subm(const void *opts) {
+  lat_relation *made = NULL;
+  lat_status status = lat_relation_create_subm(good.context, good.coords, opts, &made);
+  return released_relation(status, made);
+}
+
+static lat_status relation_create_target(const void *opts) {
+  lat_relation *made = NULL;
+  lat_status status = lat_relation_create_target(good.context, good.coords, good.coords, opts, &made);
+  return released_relation(status, made);
+}
+
+static lat_status conv3d(const void *opts) {
+  lat_tensor *made = NULL;
+  lat_status status = lat_conv3d(good.context, good.x, &good.weight, NULL, opts, &made);
+  return released_tensor(status, made);
+}
+
+static lat_status subm_conv3d(const void *opts) {
+  lat_tensor *made = NULL;
+  lat_status status = lat_subm_conv3d(good.context, good.x, &good.weight, NULL, opts, &made);
+  return released_tensor(status, made);
+}
+
+static lat_status pool3d(const void *opts) {
+  lat_tensor *made = NULL;
+  lat_status status = lat_pool3d(good.context, good.x, LAT_POOL_SUM, opts, &made);
+  return released_tensor(status, made);
+}
+
+static lat_status batch_norm(const void *opts) {
+  lat_tensor *made = NULL;
+  lat_status status = lat_batch_norm(good.context, good.x, opts, &made);
+  return released_tensor(status, made);
+}
+
+static lat_status layer_norm(const void *opts) {
+  lat_tensor *made = NULL;
+  lat_status status = lat_layer_norm(good.context, good.x, opts, &made);
+  return released_tensor(status, made);
+}
+
+static lat_status rms_norm(const void *opts) {
+  lat_tensor *made = NULL;
+  lat_status status = lat_rms_norm(good.context, good.x, opts, &made);
+  return released_tensor(status, made);
+}
+
+static lat_status quantize_weight(const void *opts) {
+  lat_quantized_weight *made = NULL;
+  lat_status status = lat_quantize_weight(good.context, &good.feats, opts, &made);
+  lat_quantized_weight_release(made);
+  return status;
+}
+
+static lat_status cloud_read(const void *opts) {
+  lat_cloud *made = NULL;
+  lat_status status = lat_cloud_read(good.context, good.cloud_path, opts, &made);
+  lat_cloud_release(made);
+  return status;
+}
+
+static lat_status cloud_write_ply(const void *opts) {
+  return lat_cloud_write_ply(good.context, good.cloud, good.cloud_path, opts);
+}
+
+static const struct {
+  const char *op;
+  size_t opts_bytes;
+  lat_status (*call)(const void *opts);
+} calls[] = {
+    {"context_create", sizeof(lat_context_opts), context_create},
+    {"coords_create", sizeof(lat_coords_opts), coords_create},
+    {"tensor_create", sizeof(lat_tensor_opts), tensor_create},
+    {"tensor_share", sizeof(lat_tensor_opts), tensor_share},
+    {"kernel_offsets", sizeof(lat_kernel_opts), kernel_offsets},
+    {"relation_create_forward", sizeof(lat_kernel_opts), relation_create_forward},
+    {"relation_create_subm", sizeof(lat_kernel_opts), relation_create_subm},
+    {"relation_create_target", sizeof(lat_kernel_opts), relation_create_target},
+    {"conv3d", sizeof(lat_conv3d_opts), conv3d},
+    {"subm_conv3d", sizeof(lat_conv3d_opts), subm_conv3d},
+    {"pool3d", sizeof(lat_kernel_opts), pool3d},
+    {"batch_norm", sizeof(lat_norm_opts), batch_norm},
+    {"layer_norm", sizeof(lat_norm_opts), layer_norm},
+    {"rms_norm", sizeof(lat_norm_opts), rms_norm},
+    {"quantize_weight", sizeof(lat_quantize_opts), quantize_weight},
+    {"cloud_read", sizeof(lat_cloud_read_opts), cloud_read},
+    {"cloud_write_ply", sizeof(lat_ply_write_opts), cloud_write_ply},
+};
+
+#define N_CALLS (sizeof calls / sizeof calls[0])
+
+/// Calls with zeroed options of the given size; the byte at `marked` (0: none) is set.
+static lat_status call_with(size_t c, size_t struct_bytes, size_t marked) {
+  static union {
+    size_t struct_bytes;
+    unsigned char bytes[MAX_OPTS_BYTES];
+  } opts;
+  memset(&opts, 0, sizeof opts);
+  opts.struct_bytes = struct_bytes;
+  if (marked) opts.bytes[marked] = 1;
+  return calls[c].call(&opts);
+}
+
+static int n_faults;
+
+static void expect_refused(size_t c, size_t struct_bytes, size_t marked, lat_status expected, const char *fragment) {
+  lat_status status = call_with(c, struct_bytes, marked);
+  const char *text = lat_last_error();
+  if (status == expected && strstr(text, fragment) && strncmp(text, calls[c].op, strlen(calls[c].op)) == 0) return;
+  print_error("%s with struct_bytes %zu: got %s (%s)\n", calls[c].op, struct_bytes, lat_status_name(status), text);
+  n_faults++;
+}
+
+static void expect_accepted(size_t c, size_t struct_bytes) {
+  if (call_with(c, struct_bytes, 0) == LAT_STATUS_OK) return;
+  print_error("%s with struct_bytes %zu: %s\n", calls[c].op, struct_bytes, lat_last_error());
+  n_faults++;
+}
+
+static void wrong_sizes_are_refused(void **state) {
+  (void)state;
+  n_faults = 0;
+  for (size_t c = 0; c < N_CALLS; c++) {
+    expect_refused(c, 0, 0, LAT_STATUS_INVALID_ARGUMENT, "struct_bytes");
+    expect_refused(c, sizeof(size_t) - 1, 0, LAT_STATUS_INVALID_ARGUMENT, "struct_bytes");
+    expect_refused(c, (size_t)1 << 24, 0, LAT_STATUS_INVALID_ARGUMENT, "struct_bytes");
+    expect_refused(c, SIZE_MAX, 0, LAT_STATUS_INVALID_ARGUMENT, "struct_bytes");
+  }
+  assert_int_equal(n_faults, 0);
+}
+
+static void unknown_fields_must_be_zero(void **state) {
+  (void)state;
+  n_faults = 0;
+  for (size_t c = 0; c < N_CALLS; c++) {
+    assert_true(calls[c].opts_bytes + TAIL_BYTES <= MAX_OPTS_BYTES);
+    expect_accepted(c, calls[c].opts_bytes + TAIL_BYTES);
+    expect_refused(c, calls[c].opts_bytes + TAIL_BYTES, calls[c].opts_bytes + TAIL_BYTES - 1, LAT_STATUS_UNSUPPORTED,
+                   "does not know");
+  }
+  assert_int_equal(n_faults, 0);
+}
+
+static void small_structs_mean_defaults(void **state) {
+  (void)state;
+  n_faults = 0;
+  for (size_t c = 0; c < N_CALLS; c++) {
+    expect_accepted(c, sizeof(size_t));
+    expect_accepted(c, calls[c].opts_bytes);
+  }
+  assert_int_equal(n_faults, 0);
+}
+
+/// What lies behind a small struct is not read: here a negative thread count.
+static void fields_behind_a_small_struct_are_ignored(void **state) {
+  (void)state;
+  lat_context_opts opts = LAT_CONTEXT_OPTS_INIT;
+  opts.n_threads = -1;
+  assert_int_equal(context_create(&opts), LAT_STATUS_INVALID_ARGUMENT);
+  opts.struct_bytes = sizeof(size_t);
+  lat_test_assert_ok(context_create(&opts));
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(wrong_sizes_are_refused),
+      cmocka_unit_test(unknown_fields_must_be_zero),
+      cmocka_unit_test(small_structs_mean_defaults),
+      cmocka_unit_test(fields_behind_a_small_struct_are_ignored),
+  };
+  return cmocka_run_group_tests(tests, set_up, tear_down);
+}
