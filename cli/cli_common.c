@@ -81,6 +81,8 @@ double cli_value(const lat_array_view *view, int64_t index) {
     return (double)((const float *)view->data)[index];
   case LAT_DTYPE_F16:
     return (double)lat_f16_to_f32(((const uint16_t *)view->data)[index]);
+  case LAT_DTYPE_BF16:
+    return (double)lat_bf16_to_f32(((const uint16_t *)view->data)[index]);
   case LAT_DTYPE_F64:
     return ((const double *)view->data)[index];
   case LAT_DTYPE_I32:

@@ -22,7 +22,8 @@ typedef enum lat_dtype {
   LAT_DTYPE_I64 = 5,
   LAT_DTYPE_U8 = 6,
   LAT_DTYPE_U32 = 7,
-  LAT_DTYPE_I16 = 8
+  LAT_DTYPE_I16 = 8,
+  LAT_DTYPE_BF16 = 9 ///< the upper half of IEEE binary32, handled as uint16_t bit patterns in C
 } lat_dtype;
 
 /// Where memory lives.
@@ -143,6 +144,12 @@ LAT_API float lat_f16_to_f32(uint16_t bits);
 
 /// Nearest binary16 bit pattern, ties to even; overflow gives infinity, NaN stays NaN.
 LAT_API uint16_t lat_f32_to_f16(float value);
+
+/// Value of a bfloat16 bit pattern, exactly.
+LAT_API float lat_bf16_to_f32(uint16_t bits);
+
+/// Nearest bfloat16 bit pattern, ties to even; overflow gives infinity, NaN stays NaN.
+LAT_API uint16_t lat_f32_to_bf16(float value);
 
 #ifdef __cplusplus
 }

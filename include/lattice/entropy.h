@@ -17,7 +17,7 @@
 extern "C" {
 #endif
 
-/// Cumulative counts of probability rows: `prob` is `(rows, alphabet)` float32 or float16 with 2 <= alphabet < 65536;
+/// Cumulative counts of probability rows: `prob` is `(rows, alphabet)` float32, float16 or bfloat16 with 2 <= alphabet < 65536;
 /// `*out` is a new `(rows, alphabet + 1)` int16 array. Probabilities are clamped to [0, 1] and summed in float32; every
 /// symbol keeps a count of at least 1; the last probability of a row is what is left and is never read.
 /// Errors: INVALID_ARGUMENT (NULL; "probabilities must be finite": names row and symbol), INVALID_SHAPE, INVALID_DTYPE,

@@ -2,7 +2,7 @@
 /// Operations on features alone: linear, activations, norms, cast. They keep the coordinate set and batch metadata.
 ///
 /// Every operation computes in float32 and rounds once to the result dtype. Where parameters have another dtype than the
-/// features, the result is the promotion of the two: equal stays, float16 with float32 gives float32.
+/// features, the result is the promotion of the two: equal stays, two different ones give float32.
 #ifndef LATTICE_FEATURE_H
 #define LATTICE_FEATURE_H
 
@@ -67,7 +67,7 @@ LAT_API LAT_CHECKED lat_status lat_layer_norm(lat_context *context, const lat_te
 LAT_API LAT_CHECKED lat_status lat_rms_norm(lat_context *context, const lat_tensor *x, const lat_norm_opts *opts,
                                             lat_tensor **out);
 
-/// Features converted to float32 or float16 (one rounding). The same dtype shares the array.
+/// Features converted to float32, float16 or bfloat16 (one rounding). The same dtype shares the array.
 /// Errors: INVALID_ARGUMENT (NULL), INVALID_DTYPE, OUT_OF_MEMORY.
 LAT_API LAT_CHECKED lat_status lat_cast(lat_context *context, const lat_tensor *x, lat_dtype dtype, lat_tensor **out);
 

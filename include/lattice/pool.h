@@ -18,7 +18,8 @@ typedef enum lat_pool_mode {
 } lat_pool_mode;
 
 /// Local pool over the forward relation of `x`. Defaults differ from lat_kernel_opts': kernel_size (2, 2, 2), stride
-/// (2, 2, 2). Accumulates in float32 and rounds once; float32 and float16. An output row without edges: sum and avg 0,
+/// (2, 2, 2). Accumulates in float32 and rounds once; float32, float16 and
+/// bfloat16. An output row without edges: sum and avg 0,
 /// max -inf. The output set is the relation's (x's own at stride 1 and padding 0); the declared batch size carries over.
 /// Errors: INVALID_ARGUMENT (NULL; a mode outside the enum; geometry), OVERFLOW, OUT_OF_MEMORY.
 LAT_API LAT_CHECKED lat_status lat_pool3d(lat_context *context, const lat_tensor *x, lat_pool_mode mode,

@@ -1,6 +1,6 @@
 /// What an operator asks of a device: plain pointers, counts and dtypes. No coordinate sets, relations or tensors here.
 ///
-/// Features are row-major `(rows, channels)`, contiguous, float32 or float16. Descriptors borrow everything.
+/// Features are row-major `(rows, channels)`, contiguous, float32, float16 or bfloat16. Descriptors borrow everything.
 #ifndef LATTICE_BACKEND_DESC_H
 #define LATTICE_BACKEND_DESC_H
 

@@ -138,7 +138,7 @@ static lat_status check_feats(const char *op, const lat_coords *coords, const la
                     lat__shape_text(feats, shape, sizeof shape));
   }
   if (!lat__dtype_is_feature(feats->dtype)) {
-    return lat_fail(LAT_STATUS_INVALID_DTYPE, "%s: feats dtype: got %s, expected float32 or float16", op,
+    return lat_fail(LAT_STATUS_INVALID_DTYPE, "%s: feats dtype: got %s, expected float32, float16 or bfloat16", op,
                     lat_dtype_name(feats->dtype));
   }
   if (feats->shape[0] != coords->n_rows) {

@@ -27,6 +27,8 @@ size_t lat_dtype_bytes(lat_dtype dtype) {
     return 4;
   case LAT_DTYPE_I16:
     return 2;
+  case LAT_DTYPE_BF16:
+    return 2;
   }
   return 0;
 }
@@ -49,6 +51,8 @@ const char *lat_dtype_name(lat_dtype dtype) {
     return "uint32";
   case LAT_DTYPE_I16:
     return "int16";
+  case LAT_DTYPE_BF16:
+    return "bfloat16";
   }
   return "unknown";
 }

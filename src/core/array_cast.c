@@ -28,6 +28,9 @@ static element load_element(lat_dtype dtype, const void *data, int64_t index) {
   case LAT_DTYPE_F16:
     e = (element){true, (double)lat_f16_to_f32(((const uint16_t *)data)[index]), 0};
     break;
+  case LAT_DTYPE_BF16:
+    e = (element){true, (double)lat_bf16_to_f32(((const uint16_t *)data)[index]), 0};
+    break;
   case LAT_DTYPE_F64:
     e = (element){true, ((const double *)data)[index], 0};
     break;
@@ -50,7 +53,7 @@ static element load_element(lat_dtype dtype, const void *data, int64_t index) {
   return e;
 }
 
-/// Nearest float32 of a double such that a second rounding to float16 equals one rounding: round-to-odd.
+/// Nearest float32 of a double such that a second rounding to 16 bits equals one rounding: round-to-odd.
 static float to_float_odd(double value) {
   float rounded = (float)value;
   if (isnan(value) || isinf(rounded) || (double)rounded == value) return rounded;
@@ -61,6 +64,14 @@ static float to_float_odd(double value) {
   word |= 1;           // sticky bit
   memcpy(&rounded, &word, sizeof rounded);
   return rounded;
+}
+
+/// The integer as a double; beyond 2^53 the dropped bits are kept as one sticky bit, for the same reason.
+static double to_double_odd(int64_t value) {
+  const int64_t exact = INT64_C(1) << 53, dropped = 0x7FF;
+  if (value >= -exact && value <= exact) return (double)value;
+  int64_t kept = value & ~dropped;
+  return (double)(value & dropped ? kept | (dropped + 1) : kept);
 }
 
 static bool store_integer(lat_dtype dtype, element e, void *data, int64_t index) {
@@ -118,12 +129,12 @@ static bool store_element(lat_dtype dtype, element e, void *data, int64_t index)
   case LAT_DTYPE_F64:
     ((double *)data)[index] = e.is_float ? e.f : (double)e.i;
     return true;
-  case LAT_DTYPE_F16: {
-    // Integers beyond 2^53 overflow float16 anyway, so the first conversion cannot hurt.
-    double value = e.is_float ? e.f : (double)e.i;
-    ((uint16_t *)data)[index] = lat_f32_to_f16(to_float_odd(value));
+  case LAT_DTYPE_F16:
+    ((uint16_t *)data)[index] = lat_f32_to_f16(to_float_odd(e.is_float ? e.f : to_double_odd(e.i)));
     return true;
-  }
+  case LAT_DTYPE_BF16:
+    ((uint16_t *)data)[index] = lat_f32_to_bf16(to_float_odd(e.is_float ? e.f : to_double_odd(e.i)));
+    return true;
   default:
     return store_integer(dtype, e, data, index);
   }
@@ -201,8 +212,8 @@ lat_status lat_array_uniform(lat_context *context, lat_dtype dtype, int32_t rank
                              const double range[2], uint64_t stream, lat_array **out) {
   lat_status status = LAT_STATUS_OK;
   LAT_TRY(check_out("array_uniform", context, out), done);
-  if (dtype != LAT_DTYPE_F32 && dtype != LAT_DTYPE_F16) {
-    status = lat_fail(LAT_STATUS_INVALID_DTYPE, "array_uniform: dtype: got %s, expected float32 or float16",
+  if (!lat__dtype_is_feature(dtype)) {
+    status = lat_fail(LAT_STATUS_INVALID_DTYPE, "array_uniform: dtype: got %s, expected float32, float16 or bfloat16",
                       lat_dtype_name(dtype));
     goto done;
   }
@@ -240,7 +251,7 @@ lat_status lat__channel_vector(lat_context *context, const char *op, const char 
   if (!view) return LAT_STATUS_OK;
   LAT_TRY(lat__view_check(op, name, view, &count), done);
   if (!lat__dtype_is_feature(view->dtype)) {
-    status = lat_fail(LAT_STATUS_INVALID_DTYPE, "%s: %s dtype: got %s, expected float32 or float16", op, name,
+    status = lat_fail(LAT_STATUS_INVALID_DTYPE, "%s: %s dtype: got %s, expected float32, float16 or bfloat16", op, name,
                       lat_dtype_name(view->dtype));
     goto done;
   }
@@ -253,9 +264,7 @@ lat_status lat__channel_vector(lat_context *context, const char *op, const char 
   LAT_TRY(lat__view_contiguous_array(context, op, view, &contiguous), done);
   float *values = lat_array_data(*out);
   (void)convert(view->dtype, contiguous->view.data, LAT_DTYPE_F32, values, channels); // floats always fit
-  if (round_to == LAT_DTYPE_F16) {
-    for (int64_t i = 0; i < channels; i++) values[i] = lat_f16_to_f32(lat_f32_to_f16(values[i]));
-  }
+  for (int64_t i = 0; i < channels; i++) values[i] = lat__float_round(round_to, values[i]);
 done:
   lat_array_release(contiguous);
   if (status) {

@@ -40,18 +40,40 @@ bool lat__view_contiguous(const lat_array_view *view);
 LAT_CHECKED lat_status lat__view_contiguous_array(lat_context *context, const char *op, const lat_array_view *view,
                                                   lat_array **out);
 
-/// `*out` = a `(channels,)` float parameter widened to float32 after rounding to `round_to` (LAT_DTYPE_F16 rounds;
-/// LAT_DTYPE_F32 does not). NULL view: `*out` = NULL. Errors name `op` and `name`: "<name> must have shape (C,)".
+/// `*out` = a `(channels,)` float parameter widened to float32 after rounding to `round_to` (float32 does
+/// not round). NULL view: `*out` = NULL. Errors name `op` and `name`: "<name> must have shape (C,)".
 LAT_CHECKED lat_status lat__channel_vector(lat_context *context, const char *op, const char *name,
                                            const lat_array_view *view, int64_t channels, lat_dtype round_to,
                                            lat_array **out);
 
-/// True for float32 and float16.
+/// True for the dtypes that features have: float32, float16, bfloat16.
 static inline bool lat__dtype_is_feature(lat_dtype dtype) {
-  return dtype == LAT_DTYPE_F32 || dtype == LAT_DTYPE_F16;
+  return dtype == LAT_DTYPE_F32 || dtype == LAT_DTYPE_F16 || dtype == LAT_DTYPE_BF16;
 }
 
-/// Feature dtype that holds both: equal stays, float16 with float32 is float32.
+/// Element `index` of a feature array, widened exactly.
+static inline float lat__float_load(lat_dtype dtype, const void *data, int64_t index) {
+  if (dtype == LAT_DTYPE_F32) return ((const float *)data)[index];
+  uint16_t bits = ((const uint16_t *)data)[index];
+  return dtype == LAT_DTYPE_F16 ? lat_f16_to_f32(bits) : lat_bf16_to_f32(bits);
+}
+
+/// Stores `value` as element `index` of a feature array, with one rounding.
+static inline void lat__float_store(lat_dtype dtype, void *data, int64_t index, float value) {
+  if (dtype == LAT_DTYPE_F32) {
+    ((float *)data)[index] = value;
+  } else {
+    ((uint16_t *)data)[index] = dtype == LAT_DTYPE_F16 ? lat_f32_to_f16(value) : lat_f32_to_bf16(value);
+  }
+}
+
+/// `value` rounded to a feature dtype.
+static inline float lat__float_round(lat_dtype dtype, float value) {
+  if (dtype == LAT_DTYPE_F32) return value;
+  return dtype == LAT_DTYPE_F16 ? lat_f16_to_f32(lat_f32_to_f16(value)) : lat_bf16_to_f32(lat_f32_to_bf16(value));
+}
+
+/// Feature dtype that holds both: equal stays; any two different ones give float32.
 static inline lat_dtype lat__dtype_promote(lat_dtype a, lat_dtype b) {
   return a == b ? a : LAT_DTYPE_F32;
 }

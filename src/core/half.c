@@ -1,4 +1,4 @@
-// binary16 conversions in integer arithmetic: the meaning of every vectorised conversion.
+// binary16 and bfloat16 conversions in integer arithmetic: the meaning of every vectorised conversion.
 
 #include <string.h>
 
@@ -42,4 +42,18 @@ uint16_t lat_f32_to_f16(float value) {
   }
   uint32_t rounded = magnitude + 0xFFFu + ((magnitude >> 13) & 1u);
   return (uint16_t)(sign | ((rounded - 0x38000000u) >> 13));
+}
+
+float lat_bf16_to_f32(uint16_t bits) {
+  uint32_t word = (uint32_t)bits << 16;
+  float value;
+  memcpy(&value, &word, sizeof value);
+  return value;
+}
+
+uint16_t lat_f32_to_bf16(float value) {
+  uint32_t word;
+  memcpy(&word, &value, sizeof word);
+  if ((word & 0x7FFFFFFFu) > 0x7F800000u) return (uint16_t)(word >> 16 | 0x40u); // NaN, quiet
+  return (uint16_t)((word + 0x7FFFu + ((word >> 16) & 1u)) >> 16);
 }

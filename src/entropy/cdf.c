@@ -26,7 +26,7 @@ static lat_status check_table(const char *op, bool from_prob, const lat_array_vi
   bool dtype_ok = from_prob ? lat__dtype_is_feature(view->dtype) : view->dtype == LAT_DTYPE_I16;
   if (!dtype_ok) {
     return lat_fail(LAT_STATUS_INVALID_DTYPE, "%s: %s dtype: got %s, expected %s", op, name,
-                    lat_dtype_name(view->dtype), from_prob ? "float32 or float16" : "int16");
+                    lat_dtype_name(view->dtype), from_prob ? "float32, float16 or bfloat16" : "int16");
   }
   *alphabet = view->rank == 2 ? view->shape[1] - (from_prob ? 0 : 1) : 0;
   if (*alphabet < 2) {
@@ -66,11 +66,6 @@ void lat__cdf_close(lat__cdf_source *source) {
   if (source->row) lat__free(source->context, source->row);
 }
 
-static float load_probability(const lat_array_view *view, int64_t index) {
-  return view->dtype == LAT_DTYPE_F32 ? ((const float *)view->data)[index]
-                                      : lat_f16_to_f32(((const uint16_t *)view->data)[index]);
-}
-
 /// c[s] = clamp(round(running * (65536 - alphabet)) + s, s, 65536 - alphabet + s) with the float32 running sum of the
 /// probabilities before s: every symbol keeps a count of at least 1. Halves round away from zero.
 static lat_status load_from_prob(lat__cdf_source *source, int64_t row) {
@@ -80,7 +75,7 @@ static lat_status load_from_prob(lat__cdf_source *source, int64_t row) {
   float running = 0.0f;
   source->row[0] = 0;
   for (int64_t s = 0; s < alphabet; s++) {
-    float p = load_probability(view, row * alphabet + s);
+    float p = lat__float_load(view->dtype, view->data, row * alphabet + s);
     if (!isfinite(p)) {
       return lat_fail(LAT_STATUS_INVALID_ARGUMENT,
                       "%s: probabilities must be finite: got %g at row %lld, symbol %lld, expected 0 to 1", source->op,
@@ -142,7 +137,7 @@ lat_status lat__symbols_open(const lat__cdf_source *source, const lat_array_view
   int64_t count = 0;
   lat_status status = lat__view_check(source->op, "symbols", symbols, &count);
   if (status) return status;
-  if (symbols->dtype == LAT_DTYPE_F32 || symbols->dtype == LAT_DTYPE_F16 || symbols->dtype == LAT_DTYPE_F64) {
+  if (lat__dtype_is_feature(symbols->dtype) || symbols->dtype == LAT_DTYPE_F64) {
     return lat_fail(LAT_STATUS_INVALID_DTYPE, "%s: symbols dtype: got %s, expected integers", source->op,
                     lat_dtype_name(symbols->dtype));
   }

@@ -26,6 +26,7 @@ static const char *property_type(lat_dtype dtype) {
   switch (dtype) {
   case LAT_DTYPE_F32:
   case LAT_DTYPE_F16:
+  case LAT_DTYPE_BF16:
     return "float";
   case LAT_DTYPE_F64:
     return "double";
@@ -44,10 +45,12 @@ static const char *property_type(lat_dtype dtype) {
 
 /// Element `index` of a contiguous array as the PLY type of its dtype, little endian. Returns the number of bytes.
 static size_t encode_value(const lat_array_view *view, int64_t index, uint8_t out[8]) {
-  size_t n_bytes = view->dtype == LAT_DTYPE_F16 ? 4 : lat_dtype_bytes(view->dtype);
+  bool half = view->dtype == LAT_DTYPE_F16 || view->dtype == LAT_DTYPE_BF16;
+  size_t n_bytes = half ? 4 : lat_dtype_bytes(view->dtype);
   uint64_t bits = 0;
-  if (view->dtype == LAT_DTYPE_F16) {
-    float value = lat_f16_to_f32(((const uint16_t *)view->data)[index]);
+  if (half) {
+    uint16_t stored = ((const uint16_t *)view->data)[index];
+    float value = view->dtype == LAT_DTYPE_F16 ? lat_f16_to_f32(stored) : lat_bf16_to_f32(stored);
     uint32_t low;
     memcpy(&low, &value, sizeof low);
     bits = low;
@@ -79,6 +82,9 @@ static lat_status put_value_text(lat__io_writer *writer, const lat_array_view *v
     return put_text(writer, "%d%c", (int)((const int16_t *)view->data)[index], separator);
   case LAT_DTYPE_F16:
     value = (double)lat_f16_to_f32(((const uint16_t *)view->data)[index]);
+    break;
+  case LAT_DTYPE_BF16:
+    value = (double)lat_bf16_to_f32(((const uint16_t *)view->data)[index]);
     break;
   case LAT_DTYPE_F64:
     value = ((const double *)view->data)[index];

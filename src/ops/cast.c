@@ -1,4 +1,4 @@
-// Conversion of features between float32 and float16.
+// Conversion of features between float32, float16 and bfloat16.
 
 #include "coords/tensor_internal.h"
 #include "core/array_internal.h"
@@ -10,8 +10,8 @@ lat_status lat_cast(lat_context *context, const lat_tensor *x, lat_dtype dtype, 
   lat_status status = LAT_STATUS_OK;
   LAT_TRY(lat__op_check(op, context, "x", x, out), done);
   if (!lat__dtype_is_feature(dtype)) {
-    status =
-        lat_fail(LAT_STATUS_INVALID_DTYPE, "%s: dtype: got %s, expected float32 or float16", op, lat_dtype_name(dtype));
+    status = lat_fail(LAT_STATUS_INVALID_DTYPE, "%s: dtype: got %s, expected float32, float16 or bfloat16", op,
+                      lat_dtype_name(dtype));
     goto done;
   }
   if (dtype == lat_tensor_dtype(x)) {

@@ -119,7 +119,7 @@ lat_status lat__conv_open(lat_context *context, const char *op, const lat_tensor
   if (!lat__dtype_is_feature(dtype)) {
     return lat_fail(LAT_STATUS_INVALID_DTYPE,
                     "%s: convolution supports float32 and float16 tensors: got %s, expected "
-                    "one of them",
+                    "float32, float16 or bfloat16",
                     op, lat_dtype_name(dtype));
   }
   operands->op = op;

@@ -26,7 +26,7 @@ static lat_status open_dense(lat_context *context, const lat_array_view *view, l
                     lat__shape_text(view, text, sizeof text));
   }
   if (!lat__dtype_is_feature(view->dtype)) {
-    return lat_fail(LAT_STATUS_INVALID_DTYPE, "%s: weight dtype: got %s, expected float32 or float16", op,
+    return lat_fail(LAT_STATUS_INVALID_DTYPE, "%s: weight dtype: got %s, expected float32, float16 or bfloat16", op,
                     lat_dtype_name(view->dtype));
   }
   status = check_input_channels(op, operands->x, view->shape[1]);

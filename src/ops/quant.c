@@ -82,7 +82,7 @@ static lat_status check_weight(const char *op, const lat_array_view *view, weigh
                     "%s: weight rank: got %s, expected (C_out, C_in), (K, C_in, C_out) or (C_out, Kx, Ky, Kz, C_in)",
                     op, lat__shape_text(view, shape, sizeof shape));
   }
-  if (!lat__dtype_is_feature(view->dtype)) {
+  if (view->dtype != LAT_DTYPE_F32 && view->dtype != LAT_DTYPE_F16) {
     return lat_fail(LAT_STATUS_INVALID_DTYPE,
                     "%s: weight quantization supports float16 and float32: got %s, expected one of them", op,
                     lat_dtype_name(view->dtype));
@@ -108,22 +108,6 @@ static int64_t row_offset(const weight_rows *rows, int64_t kernel, int64_t chann
   int64_t y = kernel / rows->kernel_size.z % rows->kernel_size.y;
   int64_t x = kernel / rows->kernel_size.z / rows->kernel_size.y;
   return channel * rows->out_step + x * rows->kernel_step[0] + y * rows->kernel_step[1] + z * rows->kernel_step[2];
-}
-
-static inline float load_value(lat_dtype dtype, const void *data, int64_t index) {
-  return dtype == LAT_DTYPE_F32 ? ((const float *)data)[index] : lat_f16_to_f32(((const uint16_t *)data)[index]);
-}
-
-static inline void store_value(lat_dtype dtype, void *data, int64_t index, float value) {
-  if (dtype == LAT_DTYPE_F32) {
-    ((float *)data)[index] = value;
-  } else {
-    ((uint16_t *)data)[index] = lat_f32_to_f16(value);
-  }
-}
-
-static inline float round_to(lat_dtype dtype, float value) {
-  return dtype == LAT_DTYPE_F32 ? value : lat_f16_to_f32(lat_f32_to_f16(value));
 }
 
 /// Affine map of a group, in float32: the end of larger magnitude falls on a code exactly, so that zero stays near one.
@@ -158,7 +142,7 @@ static bool read_group(const weight_rows *rows, int64_t offset, int64_t begin, i
                        int64_t *bad) {
   int64_t present = lat__min_i64(count, rows->in_channels - begin);
   for (int64_t i = 0; i < present; i++) {
-    values[i] = load_value(rows->dtype, rows->data, offset + (begin + i) * rows->in_step);
+    values[i] = lat__float_load(rows->dtype, rows->data, offset + (begin + i) * rows->in_step);
     if (!isfinite(values[i])) {
       *bad = begin + i;
       return false;
@@ -188,11 +172,12 @@ static bool pack_group(pack_job *job, int64_t kernel, int64_t channel, int64_t g
   if (!read_group(&job->rows, row_offset(&job->rows, kernel, channel), begin, group_size, values, bad)) return false;
   affine map = fit_group(values, group_size, n_codes);
   *bad = begin;
-  if (!isfinite(round_to(job->rows.dtype, n_codes * round_to(job->rows.dtype, map.scale)))) return false;
+  if (!isfinite(lat__float_round(job->rows.dtype, n_codes * lat__float_round(job->rows.dtype, map.scale))))
+    return false;
   int64_t per_channel = weight->storage_in / group_size;
   int64_t at = lat__quantized_offset(weight->n_kernels, weight->out_channels, per_channel, kernel, channel, group);
-  store_value(job->rows.dtype, job->scales, at, map.scale);
-  store_value(job->rows.dtype, job->biases, at, map.bias);
+  lat__float_store(job->rows.dtype, job->scales, at, map.scale);
+  lat__float_store(job->rows.dtype, job->biases, at, map.bias);
   for (int64_t w = 0; w < words_per_group; w++) {
     uint32_t word = 0;
     for (int j = 0; j < codes_per_word; j++) {
@@ -222,7 +207,8 @@ static lat_status fail_at(const char *op, const weight_rows *rows, int64_t fault
   int64_t row = fault / rows->in_channels;
   int64_t in_channel = fault % rows->in_channels;
   int64_t kernel = row / rows->out_channels, channel = row % rows->out_channels;
-  float value = load_value(rows->dtype, rows->data, row_offset(rows, kernel, channel) + in_channel * rows->in_step);
+  float value =
+      lat__float_load(rows->dtype, rows->data, row_offset(rows, kernel, channel) + in_channel * rows->in_step);
   if (!isfinite(value)) {
     return lat_fail(LAT_STATUS_INVALID_ARGUMENT,
                     "%s: weight must be finite: got %g at kernel element %lld, output channel %lld, input channel "
@@ -322,9 +308,9 @@ static void unpack_row(const unpack_job *job, int64_t kernel, int64_t channel) {
     uint32_t word = words[lat__quantized_offset(weight->n_kernels, weight->out_channels, n_words, kernel, channel,
                                                 c / codes_per_word)];
     uint32_t code = (word >> (c % codes_per_word * weight->bits)) & mask;
-    float product = round_to(dtype, (float)code * load_value(dtype, weight->scales->view.data, group));
-    store_value(dtype, job->data, offset + c * job->rows.in_step,
-                product + load_value(dtype, weight->biases->view.data, group));
+    float product = lat__float_round(dtype, (float)code * lat__float_load(dtype, weight->scales->view.data, group));
+    lat__float_store(dtype, job->data, offset + c * job->rows.in_step,
+                     product + lat__float_load(dtype, weight->biases->view.data, group));
   }
 }
 

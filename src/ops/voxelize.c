@@ -18,7 +18,7 @@ static lat_status check_features(const char *op, const lat_array_view *features,
                     lat__shape_text(features, shape, sizeof shape), (long long)n_points);
   }
   if (!lat__dtype_is_feature(features->dtype)) {
-    return lat_fail(LAT_STATUS_INVALID_DTYPE, "%s: features dtype: got %s, expected float32 or float16", op,
+    return lat_fail(LAT_STATUS_INVALID_DTYPE, "%s: features dtype: got %s, expected float32, float16 or bfloat16", op,
                     lat_dtype_name(features->dtype));
   }
   if (reduction != LAT_VOXEL_MEAN && reduction != LAT_VOXEL_SUM) {

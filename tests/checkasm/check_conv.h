@@ -88,7 +88,9 @@ static void check_gather_gemm_f32(const checker *c) {
   }
 }
 
-static void check_widen_rows_f16(const checker *c) {
+typedef void (*widen_fn)(const uint16_t *x, const int32_t *in_rows, int64_t n_rows, int64_t channels, float *rows);
+
+static void check_widen(const checker *c, const char *what, widen_fn scalar, widen_fn level) {
   for (int64_t channels = 0; channels <= 3 * c->level->lanes + 1; channels++) {
     for (int64_t n_rows = 0; n_rows <= 9; n_rows += 3) {
       int64_t n_x = 1 + random_below(20);
@@ -99,37 +101,52 @@ static void check_widen_rows_f16(const checker *c) {
       size_t bytes = (size_t)(n_rows * channels) * sizeof(float);
       for (int gathers = 0; gathers < 2; gathers++) {
         float *expected = guarded_output(bytes, 64), *got = guarded_output(bytes, 0);
-        c->scalar->widen_rows_f16(x, gathers ? in_rows : NULL, n_rows, channels, expected);
-        c->level->widen_rows_f16(x, gathers ? in_rows : NULL, n_rows, channels, got);
-        assert_same_bytes("widen_rows_f16", got, expected, bytes);
+        scalar(x, gathers ? in_rows : NULL, n_rows, channels, expected);
+        level(x, gathers ? in_rows : NULL, n_rows, channels, got);
+        assert_same_bytes(what, got, expected, bytes);
       }
-      guarded_check("widen_rows_f16");
+      guarded_check(what);
       guarded_free_all();
     }
   }
-  // Every binary16 pattern, NaN payloads included.
+  // Every 16-bit pattern, NaN payloads included.
   enum { PATTERNS = 1 << 16 };
   uint16_t *all = guarded_alloc(PATTERNS * sizeof *all);
   float *expected = guarded_output(PATTERNS * sizeof(float), 0), *got = guarded_output(PATTERNS * sizeof(float), 0);
   for (int i = 0; i < PATTERNS; i++) all[i] = (uint16_t)i;
-  c->scalar->widen_rows_f16(all, NULL, 1, PATTERNS, expected);
-  c->level->widen_rows_f16(all, NULL, 1, PATTERNS, got);
-  assert_same_bytes("widen_rows_f16: all patterns", got, expected, PATTERNS * sizeof(float));
+  scalar(all, NULL, 1, PATTERNS, expected);
+  level(all, NULL, 1, PATTERNS, got);
+  assert_same_bytes(what, got, expected, PATTERNS * sizeof(float));
   guarded_free_all();
 }
 
-/// Sums that a rounding to binary16 finds hard: ties, subnormals, overflow, NaN.
+static void check_widen_rows_f16(const checker *c) {
+  check_widen(c, "widen_rows_f16", c->scalar->widen_rows_f16, c->level->widen_rows_f16);
+}
+
+static void check_widen_rows_bf16(const checker *c) {
+  check_widen(c, "widen_rows_bf16", c->scalar->widen_rows_bf16, c->level->widen_rows_bf16);
+}
+
+/// Sums that a rounding to 16 bits finds hard: ties, subnormals, overflow.
 static float random_sum(void) {
-  static const float hard[] = {65504.0f,     65519.996f,   65520.0f,   -65536.0f,  0x1p-24f,
-                               0x1p-25f,     0x1.8p-25f,   0x1.8p-24f, 0x1.002p0f, 0x1.006p0f,
-                               0x1.ffcp-15f, 0x1.ffep-15f, 1e30f,      0.0f,       -0.0f};
+  static const float hard[] = {65504.0f,     65519.996f,   65520.0f,        -65536.0f,  0x1p-24f,
+                               0x1p-25f,     0x1.8p-25f,   0x1.8p-24f,      0x1.002p0f, 0x1.006p0f,
+                               0x1.ffcp-15f, 0x1.ffep-15f, 1e30f,           0.0f,       -0.0f,
+                               0x1.01p0f,    0x1.03p0f,    0x1.fffffep127f, 0x1p-133f,  0x1.8p-134f};
   if (random_below(4) == 0) return hard[random_below((int64_t)(sizeof hard / sizeof hard[0]))];
   return random_float();
 }
 
-static void check_finish(const checker *c, bool half) {
-  const char *what = half ? "finish_rows_f16" : "finish_rows_f32";
-  size_t item = half ? sizeof(uint16_t) : sizeof(float);
+static void run_finish(const lat__cpu_kernels *table, lat_dtype dtype, const float *sums, int64_t stride,
+                       const float *bias, int64_t n_rows, int64_t channels, void *y) {
+  if (dtype == LAT_DTYPE_F32) table->finish_rows_f32(sums, stride, bias, n_rows, channels, y);
+  if (dtype == LAT_DTYPE_F16) table->finish_rows_f16(sums, stride, bias, n_rows, channels, y);
+  if (dtype == LAT_DTYPE_BF16) table->finish_rows_bf16(sums, stride, bias, n_rows, channels, y);
+}
+
+static void check_finish(const checker *c, const char *what, lat_dtype dtype) {
+  size_t item = lat_dtype_bytes(dtype);
   for (int64_t channels = 0; channels <= 3 * c->level->lanes + 1; channels++) {
     for (int with_bias = 0; with_bias < 2; with_bias++) {
       int64_t n_rows = random_below(6), stride = channels + random_below(4);
@@ -141,17 +158,11 @@ static void check_finish(const checker *c, bool half) {
       size_t bytes = (size_t)(n_rows * channels) * item;
       void *y[2] = {guarded_output(bytes, 64), guarded_output(bytes, 0)};
       const lat__cpu_kernels *tables[2] = {c->scalar, c->level};
-      for (int i = 0; i < 2; i++) {
-        const float *b = with_bias ? bias : NULL;
-        if (half) {
-          tables[i]->finish_rows_f16(sums, stride, b, n_rows, channels, y[i]);
-        } else {
-          tables[i]->finish_rows_f32(sums, stride, b, n_rows, channels, y[i]);
-        }
-      }
+      const float *b = with_bias ? bias : NULL;
+      for (int i = 0; i < 2; i++) run_finish(tables[i], dtype, sums, stride, b, n_rows, channels, y[i]);
       assert_same_bytes(what, y[1], y[0], bytes);
-      if (!half && stride == channels && n_rows > 0) { // in place
-        c->level->finish_rows_f32(sums, stride, with_bias ? bias : NULL, n_rows, channels, sums);
+      if (dtype == LAT_DTYPE_F32 && stride == channels && n_rows > 0) { // in place
+        c->level->finish_rows_f32(sums, stride, b, n_rows, channels, sums);
         assert_same_bytes("finish_rows_f32 in place", sums, y[0], bytes);
       }
       guarded_check(what);
@@ -161,11 +172,15 @@ static void check_finish(const checker *c, bool half) {
 }
 
 static void check_finish_rows_f32(const checker *c) {
-  check_finish(c, false);
+  check_finish(c, "finish_rows_f32", LAT_DTYPE_F32);
 }
 
 static void check_finish_rows_f16(const checker *c) {
-  check_finish(c, true);
+  check_finish(c, "finish_rows_f16", LAT_DTYPE_F16);
+}
+
+static void check_finish_rows_bf16(const checker *c) {
+  check_finish(c, "finish_rows_bf16", LAT_DTYPE_BF16);
 }
 
 static void check_fma_peak(const checker *c) {

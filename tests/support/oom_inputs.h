@@ -7,7 +7,7 @@
 #define LAT_TEST_OOM_ROWS 120
 #define LAT_TEST_OOM_CHANNELS 32
 
-/// A tensor of LAT_TEST_OOM_ROWS rows and LAT_TEST_OOM_CHANNELS channels of float32 or float16.
+/// A tensor of LAT_TEST_OOM_ROWS rows and LAT_TEST_OOM_CHANNELS channels of float32, float16 or bfloat16.
 lat_status lat_test_oom_make_tensor(lat_context *context, lat_dtype dtype, lat_tensor **out);
 
 /// A `(shape)` array of that dtype with values in [-1, 1).

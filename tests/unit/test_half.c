@@ -1,4 +1,4 @@
-// binary16 conversions: every bit pattern one way, every rounding boundary the other way, against arithmetic in double.
+// binary16 and bfloat16 conversions: every bit pattern one way, every rounding boundary the other way, against arithmetic in double.
 #include <math.h>
 #include <string.h>
 
@@ -97,6 +97,27 @@ static void test_narrow_nan(void **state) {
   assert_int_equal(lat_f32_to_f16(float_of(0x7FFFFFFF)), 0x7FFF);
 }
 
+// bfloat16 is the upper half of a float: widening is a shift, narrowing picks the nearer of two neighbours.
+static void test_bfloat16(void **state) {
+  (void)state;
+  for (uint32_t pattern = 0; pattern < 65536; pattern++) {
+    uint16_t bits = (uint16_t)pattern;
+    float value = lat_bf16_to_f32(bits);
+    if ((bits & 0x7FFF) > 0x7F80) {
+      assert_true(isnan(value));
+      assert_int_equal(lat_f32_to_bf16(value), bits | 0x40);
+      continue;
+    }
+    assert_int_equal(bits_of(value), pattern << 16);
+    assert_int_equal(lat_f32_to_bf16(value), bits);
+    if ((bits & 0x7FFF) == 0x7F80) continue; // infinity has no neighbour above
+    uint16_t even = (uint16_t)(bits + (bits & 1));
+    assert_int_equal(lat_f32_to_bf16(float_of((pattern << 16) | 0x7FFF)), bits);
+    assert_int_equal(lat_f32_to_bf16(float_of((pattern << 16) | 0x8000)), even);
+    assert_int_equal(lat_f32_to_bf16(float_of((pattern << 16) | 0x8001)), (uint16_t)(bits + 1));
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_widen_every_pattern),
@@ -104,6 +125,7 @@ int main(void) {
       cmocka_unit_test(test_narrow_every_boundary),
       cmocka_unit_test(test_narrow_extremes),
       cmocka_unit_test(test_narrow_nan),
+      cmocka_unit_test(test_bfloat16),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

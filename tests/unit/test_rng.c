@@ -158,7 +158,7 @@ static void test_uniform_errors(void **state) {
   lat_test_assert_error(lat_array_uniform(context, LAT_DTYPE_F16, 1, &n, wide, 0, &out), LAT_STATUS_INVALID_ARGUMENT,
                         "within float16");
   lat_test_assert_error(lat_array_uniform(context, LAT_DTYPE_F64, 1, &n, good, 0, &out), LAT_STATUS_INVALID_DTYPE,
-                        "got float64, expected float32 or float16");
+                        "got float64, expected float32, float16 or bfloat16");
   lat_test_assert_error(lat_array_uniform(context, LAT_DTYPE_F32, 1, &negative, good, 0, &out),
                         LAT_STATUS_INVALID_SHAPE, "negative");
   assert_null(out);

@@ -179,7 +179,8 @@ static void test_bad_features(void **state) {
   assert_refused(NULL, &rank_1, LAT_STATUS_INVALID_SHAPE, "feats must have shape (N, C): got (5,)");
   assert_refused(NULL, &short_one, LAT_STATUS_INVALID_SHAPE,
                  "coords and feats must have the same row count: got 4 feature rows, expected 5");
-  assert_refused(NULL, &wrong_dtype, LAT_STATUS_INVALID_DTYPE, "feats dtype: got float64, expected float32 or float16");
+  assert_refused(NULL, &wrong_dtype, LAT_STATUS_INVALID_DTYPE,
+                 "feats dtype: got float64, expected float32, float16 or bfloat16");
   assert_refused(NULL, &no_data, LAT_STATUS_INVALID_ARGUMENT, "feats data: got NULL");
   assert_refused(NULL, NULL, LAT_STATUS_INVALID_ARGUMENT, "feats: got NULL");
 }

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "backend/cpu/cpu_conv.h"
+#include "backend/cpu/cpu_rows.h"
 #include "core/alloc.h"
 #include "core/checked.h"
 #include "core/context_internal.h"
@@ -67,7 +68,8 @@ static void run_list(const conv_job *job, const pair_list *list, int64_t first_r
     };
     int64_t first = list->in_rows ? 0 : (first_row + p) * c_in;
     if (widened) {
-      job->kernels->widen_rows_f16((const uint16_t *)desc->x + first, args.in_rows, args.n_pairs, c_in, widened);
+      lat__cpu_widen_rows(job->kernels, desc->dtype, (const uint16_t *)desc->x + first, args.in_rows, args.n_pairs,
+                          c_in, widened);
       args.x = widened;
       args.in_rows = NULL;
     } else {
@@ -80,8 +82,9 @@ static void run_list(const conv_job *job, const pair_list *list, int64_t first_r
 static void finish_block(const conv_job *job, int64_t first_row, int64_t n_rows, const float *sums) {
   const lat__conv_desc *desc = job->desc;
   int64_t offset = first_row * desc->c_out;
-  if (desc->dtype_out == LAT_DTYPE_F16) {
-    job->kernels->finish_rows_f16(sums, job->columns, desc->bias, n_rows, desc->c_out, (uint16_t *)desc->y + offset);
+  if (desc->dtype_out != LAT_DTYPE_F32) {
+    lat__cpu_finish_rows(job->kernels, desc->dtype_out, sums, job->columns, desc->bias, n_rows, desc->c_out,
+                         (uint16_t *)desc->y + offset);
   } else if (job->sums || desc->bias) {
     job->kernels->finish_rows_f32(sums, job->columns, desc->bias, n_rows, desc->c_out, (float *)desc->y + offset);
   }
@@ -136,7 +139,7 @@ static lat_status run_gemm(lat_context *context, const lat__conv_desc *desc, con
   if (desc->dtype_out != LAT_DTYPE_F32 || job.columns != desc->c_out) {
     LAT_TRY(alloc_scratch(context, LAT__PAIR_BLOCK_ROWS, job.columns, &job.sums), done);
   }
-  if (desc->dtype == LAT_DTYPE_F16) {
+  if (desc->dtype != LAT_DTYPE_F32) {
     int64_t steps = WIDENED_FLOATS / PASS_ROWS_STEP / lat__max_i64(1, desc->c_in);
     job.pass_rows = lat__min_i64(LAT__PAIR_BLOCK_ROWS, lat__max_i64(1, steps) * PASS_ROWS_STEP);
     LAT_TRY(alloc_scratch(context, job.pass_rows, desc->c_in, &job.rows), done);
@@ -180,7 +183,7 @@ static const conv_candidate *choose(const lat__conv_desc *desc) {
 
 void lat__cpu_conv_algorithm(lat_context *context, const lat__conv_desc *desc, char *text, size_t text_bytes) {
   const lat__cpu_kernels *kernels = lat__cpu_kernels_of(context->cpu_level);
-  const char *dtype = desc->dtype == LAT_DTYPE_F16 ? "f16" : "f32";
+  const char *dtype = desc->dtype == LAT_DTYPE_F32 ? "f32" : desc->dtype == LAT_DTYPE_F16 ? "f16" : "bf16";
   const char *weights = "";
   if (desc->weight.form == LAT__WEIGHT_PACKED) weights = desc->weight.bits == 4 ? "_w4" : "_w8";
   snprintf(text, text_bytes, "%s_%s%s_%s", choose(desc)->name, dtype, weights, kernels->gemm_name);

@@ -2,7 +2,9 @@
 // touches each weight once, a convolution touches it once for every 512 output rows.
 
 #include "backend/cpu/cpu_conv.h"
+#include "backend/cpu/cpu_rows.h"
 #include "core/alloc.h"
+#include "core/array_internal.h"
 #include "core/checked.h"
 #include "core/thread.h"
 
@@ -36,10 +38,6 @@ static void pack_dense_column(const pack_job *job, int64_t k, int64_t column, fl
   }
 }
 
-static float load_float(lat_dtype dtype, const void *data, int64_t index) {
-  return dtype == LAT_DTYPE_F16 ? lat_f16_to_f32(((const uint16_t *)data)[index]) : ((const float *)data)[index];
-}
-
 /// As pack_dense_column for the storage of quant.h: (C_out, P) for one kernel element, (K, P, C_out) for more.
 static void pack_quantized_column(const pack_job *job, int64_t k, int64_t column, float *target, int64_t step) {
   const lat__conv_desc *desc = job->desc;
@@ -55,8 +53,8 @@ static void pack_quantized_column(const pack_job *job, int64_t k, int64_t column
   for (int64_t ci = 0; ci < desc->c_in; ci++) {
     if (ci % weight->group_size == 0) {
       int64_t group = first_group + ci / weight->group_size * word_step;
-      scale = load_float(weight->dtype, weight->scales, group);
-      bias = load_float(weight->dtype, weight->biases, group);
+      scale = lat__float_load(weight->dtype, weight->scales, group);
+      bias = lat__float_load(weight->dtype, weight->biases, group);
     }
     uint32_t code = words[ci * bits / 32 * word_step] >> (ci * bits % 32) & mask;
     target[ci * step] = (float)code * scale + bias;
@@ -100,10 +98,10 @@ lat_status lat__cpu_conv_pack(lat_context *context, const lat__conv_desc *desc, 
   }
   LAT_TRY(lat__alloc_items(context, "conv", n_floats, sizeof(float), &panels), done);
   const void *dense = desc->weight.data;
-  if (desc->weight.form != LAT__WEIGHT_PACKED && desc->weight.dtype == LAT_DTYPE_F16) {
+  if (desc->weight.form != LAT__WEIGHT_PACKED && desc->weight.dtype != LAT_DTYPE_F32) {
     n_weights = desc->n_kernels * desc->c_in * desc->c_out; // below n_floats
     LAT_TRY(lat__alloc_items(context, "conv", n_weights, sizeof(float), &widened), done);
-    kernels->widen_rows_f16(dense, NULL, 1, n_weights, widened);
+    lat__cpu_widen_rows(kernels, desc->weight.dtype, dense, NULL, 1, n_weights, widened);
     dense = widened;
   }
   pack_job job = {.desc = desc,

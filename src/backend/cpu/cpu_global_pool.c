@@ -60,7 +60,7 @@ static void reduce_chunk(const global_job *job, int64_t chunk, int worker) {
       reduce_rows(job, x, rows, n, y);
     } else {
       const uint16_t *x = (const uint16_t *)desc->x + (rows ? 0 : entry * channels);
-      job->kernels->widen_rows_f16(x, rows, n, channels, scratch);
+      lat__cpu_widen_rows(job->kernels, desc->dtype, x, rows, n, channels, scratch);
       reduce_rows(job, scratch, NULL, n, y);
     }
   }

@@ -1,12 +1,13 @@
 // Voxel features read at points: a short weighted sum of feature rows for each point.
 
 #include "backend/cpu/cpu_backend.h"
+#include "core/array_internal.h"
 #include "core/checked.h"
 #include "core/thread.h"
 
 #define POINT_GRAIN 1024
 
-/// Channels that one pass over the slots of a float16 point accumulates.
+/// Channels that one pass over the slots of a 16-bit point accumulates.
 #define CHANNEL_BLOCK 32
 
 /// float32 sums are kept in the result itself.
@@ -22,18 +23,17 @@ static void interpolate_point_f32(const lat__interpolate_desc *desc, int64_t p) 
   }
 }
 
-static void interpolate_point_f16(const lat__interpolate_desc *desc, int64_t p) {
-  uint16_t *y = (uint16_t *)desc->y + p * desc->channels;
+static void interpolate_point_16bit(const lat__interpolate_desc *desc, int64_t p) {
   for (int64_t first = 0; first < desc->channels; first += CHANNEL_BLOCK) {
     int64_t count = lat__min_i64(CHANNEL_BLOCK, desc->channels - first);
     float sums[CHANNEL_BLOCK] = {0};
     for (int64_t slot = p * desc->n_slots; slot < (p + 1) * desc->n_slots; slot++) {
       if (desc->rows[slot] < 0) continue;
-      const uint16_t *x = (const uint16_t *)desc->x + desc->rows[slot] * desc->channels + first;
+      int64_t at = desc->rows[slot] * desc->channels + first;
       float weight = desc->weights ? desc->weights[slot] : 1.0f;
-      for (int64_t c = 0; c < count; c++) sums[c] += weight * lat_f16_to_f32(x[c]);
+      for (int64_t c = 0; c < count; c++) sums[c] += weight * lat__float_load(desc->dtype, desc->x, at + c);
     }
-    for (int64_t c = 0; c < count; c++) y[first + c] = lat_f32_to_f16(sums[c]);
+    for (int64_t c = 0; c < count; c++) lat__float_store(desc->dtype, desc->y, p * desc->channels + first + c, sums[c]);
   }
 }
 
@@ -44,7 +44,7 @@ static void interpolate_range(void *arg, int64_t begin, int64_t end, int worker)
     if (desc->dtype == LAT_DTYPE_F32) {
       interpolate_point_f32(desc, p);
     } else {
-      interpolate_point_f16(desc, p);
+      interpolate_point_16bit(desc, p);
     }
   }
 }

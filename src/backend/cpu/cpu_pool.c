@@ -35,7 +35,7 @@ static void reduce_pairs(const pool_job *job, int64_t begin, int64_t end, float 
   }
   for (int64_t p = begin; p < end; p += job->tile_rows) {
     int64_t n = lat__min_i64(job->tile_rows, end - p);
-    job->kernels->widen_rows_f16(desc->x, pairs->in_rows + p, n, desc->channels, tile);
+    lat__cpu_widen_rows(job->kernels, desc->dtype, desc->x, pairs->in_rows + p, n, desc->channels, tile);
     reduce(tile, NULL, pairs->local_rows + p, n, desc->channels, sums);
   }
 }

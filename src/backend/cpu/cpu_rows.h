@@ -10,11 +10,32 @@ static inline const lat__cpu_kernels *lat__cpu_kernels_for(const lat_context *co
   return lat__cpu_kernels_of(context->cpu_level);
 }
 
-/// Elements [first, first + n) of a float32 or float16 array as float32: in place, or widened into `scratch` (n floats).
+/// rows[p] = x[in_rows[p]] (x[p] when in_rows is NULL) widened from a 16-bit dtype; `rows` is (n_rows, channels).
+static inline void lat__cpu_widen_rows(const lat__cpu_kernels *kernels, lat_dtype dtype, const uint16_t *x,
+                                       const int32_t *in_rows, int64_t n_rows, int64_t channels, float *rows) {
+  if (dtype == LAT_DTYPE_F16) {
+    kernels->widen_rows_f16(x, in_rows, n_rows, channels, rows);
+  } else {
+    kernels->widen_rows_bf16(x, in_rows, n_rows, channels, rows);
+  }
+}
+
+/// Finished sums (bias may be NULL) rounded to a 16-bit dtype; `y` is (n_rows, channels).
+static inline void lat__cpu_finish_rows(const lat__cpu_kernels *kernels, lat_dtype dtype, const float *sums,
+                                        int64_t sums_stride, const float *bias, int64_t n_rows, int64_t channels,
+                                        uint16_t *y) {
+  if (dtype == LAT_DTYPE_F16) {
+    kernels->finish_rows_f16(sums, sums_stride, bias, n_rows, channels, y);
+  } else {
+    kernels->finish_rows_bf16(sums, sums_stride, bias, n_rows, channels, y);
+  }
+}
+
+/// Elements [first, first + n) of a feature array as float32: in place, or widened into `scratch` (n floats).
 static inline const float *lat__cpu_widen(const lat__cpu_kernels *kernels, lat_dtype dtype, const void *x,
                                           int64_t first, int64_t n, float *scratch) {
   if (dtype == LAT_DTYPE_F32) return (const float *)x + first;
-  kernels->widen_rows_f16((const uint16_t *)x + first, NULL, 1, n, scratch);
+  lat__cpu_widen_rows(kernels, dtype, (const uint16_t *)x + first, NULL, 1, n, scratch);
   return scratch;
 }
 
@@ -23,11 +44,11 @@ static inline float *lat__cpu_target(lat_dtype dtype, void *y, int64_t first, fl
   return dtype == LAT_DTYPE_F32 ? (float *)y + first : scratch;
 }
 
-/// Rounds what lat__cpu_target gave into a float16 array; nothing is left to do for float32.
+/// Rounds what lat__cpu_target gave into a 16-bit array; nothing is left to do for float32.
 static inline void lat__cpu_narrow(const lat__cpu_kernels *kernels, lat_dtype dtype, const float *values, int64_t n,
                                    void *y, int64_t first) {
   if (dtype == LAT_DTYPE_F32) return;
-  kernels->finish_rows_f16(values, n, NULL, 1, n, (uint16_t *)y + first);
+  lat__cpu_finish_rows(kernels, dtype, values, n, NULL, 1, n, (uint16_t *)y + first);
 }
 
 #endif

@@ -6,6 +6,7 @@
 
 #include "backend/cpu/cpu_backend.h"
 #include "core/alloc.h"
+#include "core/array_internal.h"
 #include "core/checked.h"
 #include "core/compiler.h"
 #include "core/first_index.h"
@@ -14,7 +15,7 @@
 #define POINT_GRAIN 8192
 #define VOXEL_GRAIN 1024
 
-/// Channels that one pass over the points of a float16 voxel accumulates.
+/// Channels that one pass over the points of a 16-bit voxel accumulates.
 #define CHANNEL_BLOCK 32
 
 /// Where a point lies on one axis: cell + fraction. The fraction holds a float32 value for float32 points.
@@ -166,17 +167,16 @@ static void reduce_voxel_f32(const reduce_job *job, int64_t v, const int32_t *po
   }
 }
 
-static void reduce_voxel_f16(const reduce_job *job, int64_t v, const int32_t *points, float scale) {
+static void reduce_voxel_16bit(const reduce_job *job, int64_t v, const int32_t *points, float scale) {
   const lat__voxel_reduce_desc *desc = job->desc;
-  uint16_t *y = (uint16_t *)desc->y + v * desc->channels;
   for (int64_t first = 0; first < desc->channels; first += CHANNEL_BLOCK) {
     int64_t count = lat__min_i64(CHANNEL_BLOCK, desc->channels - first);
     float sums[CHANNEL_BLOCK] = {0};
     for (int32_t i = 0; i < desc->counts[v]; i++) {
-      const uint16_t *x = (const uint16_t *)desc->x + points[i] * desc->x_stride + first;
-      for (int64_t c = 0; c < count; c++) sums[c] += lat_f16_to_f32(x[c]) * scale;
+      int64_t at = points[i] * desc->x_stride + first;
+      for (int64_t c = 0; c < count; c++) sums[c] += lat__float_load(desc->dtype, desc->x, at + c) * scale;
     }
-    for (int64_t c = 0; c < count; c++) y[first + c] = lat_f32_to_f16(sums[c]);
+    for (int64_t c = 0; c < count; c++) lat__float_store(desc->dtype, desc->y, v * desc->channels + first + c, sums[c]);
   }
 }
 
@@ -190,7 +190,7 @@ static void reduce_range(void *arg, int64_t begin, int64_t end, int worker) {
     if (desc->dtype == LAT_DTYPE_F32) {
       reduce_voxel_f32(job, v, points, scale);
     } else {
-      reduce_voxel_f16(job, v, points, scale);
+      reduce_voxel_16bit(job, v, points, scale);
     }
   }
 }

@@ -1,4 +1,4 @@
-// Rows of features in and out of a convolution: widening gathered binary16 rows, and bias and rounding of finished sums.
+// Rows of features in and out of a convolution: widening gathered 16-bit rows, and bias and rounding of finished sums.
 
 static void KERNEL(widen_rows_f16)(const uint16_t *x, const int32_t *in_rows, int64_t n_rows, int64_t channels,
                                    float *rows) {
@@ -47,6 +47,34 @@ static void KERNEL(finish_rows_f16)(const float *sums, int64_t sums_stride, cons
       vf32 v = v_load_n(source + c, tail);
       if (bias) v = v + v_load_n(bias + c, tail);
       v_store_f16_n(target + c, v, tail);
+    }
+  }
+}
+
+static void KERNEL(widen_rows_bf16)(const uint16_t *x, const int32_t *in_rows, int64_t n_rows, int64_t channels,
+                                    float *rows) {
+  for (int64_t p = 0; p < n_rows; p++) {
+    const uint16_t *source = x + (in_rows ? in_rows[p] : p) * channels;
+    float *target = rows + p * channels;
+    for (int64_t c = 0; c < channels; c++) {
+      uint32_t word = (uint32_t)source[c] << 16;
+      memcpy(target + c, &word, sizeof word);
+    }
+  }
+}
+
+static void KERNEL(finish_rows_bf16)(const float *sums, int64_t sums_stride, const float *bias, int64_t n_rows,
+                                     int64_t channels, uint16_t *y) {
+  for (int64_t r = 0; r < n_rows; r++) {
+    const float *source = sums + r * sums_stride;
+    uint16_t *target = y + r * channels;
+    for (int64_t c = 0; c < channels; c++) {
+      float value = bias ? source[c] + bias[c] : source[c];
+      uint32_t word;
+      memcpy(&word, &value, sizeof word);
+      uint32_t nearest = (word + 0x7FFFu + (word >> 16 & 1u)) >> 16;
+      uint32_t quiet = word >> 16 | 0x40u;
+      target[c] = (uint16_t)((word & 0x7FFFFFFFu) > 0x7F800000u ? quiet : nearest);
     }
   }
 }

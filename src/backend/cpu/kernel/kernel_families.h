@@ -3,6 +3,8 @@
 #error "define LEVEL and include simd_<level>.h first"
 #endif
 
+#include <string.h>
+
 #include "backend/cpu/kernel/cpu_kernels.h"
 
 #define KERNEL_PASTE(name, level) name##_##level
