@@ -121,37 +121,51 @@ static lat_status sort_rows(sorter *s) {
   return LAT_STATUS_OK;
 }
 
-/// First column in which the i-th sorted row differs from the one before it; 4 when they are equal.
-static int first_difference(const sorter *s, int64_t i) {
-  const int32_t *a = s->rows + 4 * (s->sorted[i - 1] & row_mask(s)), *b = s->rows + 4 * (s->sorted[i] & row_mask(s));
-  int c = 0;
-  while (c < 4 && a[c] == b[c]) c++;
-  return c;
+/// What begins with a sorted row.
+typedef struct beginning {
+  bool slab, column, leaf;
+} beginning;
+
+/// Bits of the words in which rows of one slab, of one column, of one leaf agree. Words of a single phase only.
+typedef struct level_masks {
+  uint64_t slab, column, leaf;
+} level_masks;
+
+static uint64_t column_mask(const sorter *s, int c) {
+  return s->bits[c] == 0 ? 0 : (((uint64_t)1 << s->bits[c]) - 1) << s->shift[c]; // a column has 32 bits at most
 }
 
-/// The same from packed words of a single phase: their highest differing bit tells the column.
-static int first_difference_packed(const sorter *s, int64_t i) {
-  uint64_t difference = (s->sorted[i - 1] ^ s->sorted[i]) & ~row_mask(s);
-  if (difference == 0) return 4;
-  int bit = 63 - __builtin_clzll(difference);
-  int c = 0;
-  while (s->bits[c] == 0 || bit < s->shift[c]) c++;
-  return c;
+static level_masks make_masks(const sorter *s) {
+  level_masks masks = {.slab = column_mask(s, 0) | column_mask(s, 1)};
+  masks.column = masks.slab | column_mask(s, 2);
+  masks.leaf = masks.column | column_mask(s, 3);
+  return masks;
 }
 
-/// Sizes of the tree: a difference in column c begins a leaf, and at c < 3 a column, and at c < 2 a slab. Leaves
-/// `level[i]` = the first differing column of the i-th sorted row.
-static void count_levels(const sorter *s, uint8_t *level, lat__coord_order *order) {
-  bool packed = s->first == 0 && s->last == 3;
-  int64_t counts[5] = {s->n > 0, 0, 0, 0, 0};
-  if (s->n > 0) level[0] = 0;
-  for (int64_t i = 1; i < s->n; i++) {
-    level[i] = (uint8_t)(packed ? first_difference_packed(s, i) : first_difference(s, i));
-    counts[level[i]]++;
+/// Compares the i-th sorted row (i > 0) with the one before it.
+static LAT_ALWAYS_INLINE beginning compare_rows(const sorter *s, const level_masks *masks, int64_t i) {
+  if (masks) {
+    uint64_t difference = s->sorted[i] ^ s->sorted[i - 1];
+    return (beginning){difference & masks->slab, difference & masks->column, difference & masks->leaf};
   }
-  order->n_slabs = counts[0] + counts[1];
-  order->n_columns = order->n_slabs + counts[2];
-  order->n_leaves = order->n_columns + counts[3];
+  const int32_t *a = s->rows + 4 * (s->sorted[i - 1] & row_mask(s)), *b = s->rows + 4 * (s->sorted[i] & row_mask(s));
+  beginning begins = {.slab = a[0] != b[0] || a[1] != b[1]};
+  begins.column = begins.slab || a[2] != b[2];
+  begins.leaf = begins.column || a[3] != b[3];
+  return begins;
+}
+
+static LAT_ALWAYS_INLINE void count_levels(const sorter *s, const level_masks *masks, lat__coord_order *order) {
+  int64_t n_slabs = s->n > 0, n_columns = s->n > 0, n_leaves = s->n > 0;
+  for (int64_t i = 1; i < s->n; i++) {
+    beginning begins = compare_rows(s, masks, i);
+    n_slabs += begins.slab;
+    n_columns += begins.column;
+    n_leaves += begins.leaf;
+  }
+  order->n_slabs = n_slabs;
+  order->n_columns = n_columns;
+  order->n_leaves = n_leaves;
 }
 
 static lat_status alloc_int32(lat__coord_order *order, int64_t n, int32_t **out) {
@@ -178,30 +192,59 @@ done:
   return status;
 }
 
-static void fill_tree(const sorter *s, const uint8_t *level, lat__coord_order *order) {
+/// A coordinate of a sorted row: out of its word, or of the row itself.
+static LAT_ALWAYS_INLINE int32_t coordinate(const sorter *s, const level_masks *masks, uint64_t word, int c) {
+  if (!masks) return s->rows[4 * (word & row_mask(s)) + (uint64_t)c];
+  return s->bits[c] == 0 ? s->low[c] : (int32_t)(s->low[c] + (int64_t)((word & column_mask(s, c)) >> s->shift[c]));
+}
+
+/// Fills the tree without branches on where columns begin: the entry of the open column is written with every leaf.
+static LAT_ALWAYS_INLINE void fill_tree(const sorter *s, const level_masks *masks, lat__coord_order *order) {
+  int32_t *column_y = order->column_y, *column_begin = order->column_begin, *z = order->z, *row = order->row;
   int32_t n_slabs = 0, n_columns = 0, n_leaves = 0, last_row = 0;
+  uint64_t rows = row_mask(s);
+  column_begin[0] = order->slab_begin[0] = 0;
   for (int64_t i = 0; i < s->n; i++) {
-    int32_t r = (int32_t)(s->sorted[i] & row_mask(s));
-    const int32_t *row = s->rows + 4 * (int64_t)r;
-    if (level[i] == 4) { // equal coordinates follow in row order
+    uint64_t word = s->sorted[i];
+    int32_t r = (int32_t)(word & rows);
+    beginning begins = i == 0 ? (beginning){true, true, true} : compare_rows(s, masks, i);
+    if (LAT_UNLIKELY(!begins.leaf)) { // equal coordinates follow in row order
       order->next_twin[last_row] = r;
       last_row = r;
       continue;
     }
-    if (level[i] < 2) {
-      order->slab_batch[n_slabs] = row[0];
-      order->slab_x[n_slabs] = row[1];
+    if (LAT_UNLIKELY(begins.slab)) {
+      order->slab_batch[n_slabs] = coordinate(s, masks, word, 0);
+      order->slab_x[n_slabs] = coordinate(s, masks, word, 1);
       order->slab_begin[n_slabs++] = n_columns;
     }
-    if (level[i] < 3) {
-      order->column_y[n_columns] = row[2];
-      order->column_begin[n_columns++] = n_leaves;
-    }
-    order->z[n_leaves] = row[3];
-    order->row[n_leaves++] = last_row = r;
+    n_columns += begins.column;
+    column_y[n_columns - 1] = coordinate(s, masks, word, 2);
+    z[n_leaves] = coordinate(s, masks, word, 3);
+    row[n_leaves++] = last_row = r;
+    column_begin[n_columns] = n_leaves;
   }
   order->slab_begin[n_slabs] = n_columns;
-  order->column_begin[n_columns] = n_leaves;
+}
+
+/// Makes the tree of sorted rows.
+static lat_status make_tree(const sorter *s, lat__coord_order *order) {
+  bool packed = s->first == 0 && s->last == 3;
+  level_masks masks = {0, 0, 0};
+  if (packed) {
+    masks = make_masks(s);
+    count_levels(s, &masks, order);
+  } else {
+    count_levels(s, NULL, order);
+  }
+  lat_status status = alloc_tree(order);
+  if (status) return status;
+  if (packed) {
+    fill_tree(s, &masks, order);
+  } else {
+    fill_tree(s, NULL, order);
+  }
+  return LAT_STATUS_OK;
 }
 
 void lat__cpu_order_destroy(lat__coord_order *order) {
@@ -223,7 +266,7 @@ lat_status lat__cpu_order_create(lat_context *context, const int32_t *rows, int6
   static const char op[] = "coords order";
   lat_status status = LAT_STATUS_OK;
   lat__coord_order *order = NULL;
-  void *memory = NULL, *words = NULL, *scratch = NULL, *level = NULL;
+  void *memory = NULL, *words = NULL, *scratch = NULL;
   *out = NULL;
   LAT_TRY(lat__alloc_zero(context, op, 1, sizeof(lat__coord_order), &memory), done);
   order = memory;
@@ -231,19 +274,15 @@ lat_status lat__cpu_order_create(lat_context *context, const int32_t *rows, int6
   order->n_rows = n_rows;
   LAT_TRY(lat__alloc_items(context, op, n_rows, sizeof(uint64_t), &words), done);
   LAT_TRY(lat__alloc_items(context, op, n_rows, sizeof(uint64_t), &scratch), done);
-  LAT_TRY(lat__alloc(context, op, (size_t)n_rows, &level), done);
   sorter s = {.context = context, .rows = rows, .n = n_rows, .words = words, .scratch = scratch};
   LAT_TRY(sort_rows(&s), done);
-  count_levels(&s, level, order);
-  LAT_TRY(alloc_tree(order), done);
-  fill_tree(&s, level, order);
+  LAT_TRY(make_tree(&s, order), done);
   *out = order;
   order = NULL;
 done:
   lat__cpu_order_destroy(order);
   lat__free(context, words);
   lat__free(context, scratch);
-  lat__free(context, level);
   return status;
 }
 

@@ -1,5 +1,6 @@
 // From the pairs of a sweep to blocked pair lists: count per (kernel element, block), add up, place. Every kernel element
-// is one worker's, and reads its pairs in the order of the sinks, so the result does not depend on who does what.
+// (with its mirror image) is one worker's, and reads its pairs in the order of the sinks, so the result does not depend
+// on who does what.
 
 #include <string.h>
 
@@ -9,6 +10,7 @@
 #include "core/thread.h"
 
 #define SLAB_BYTES ((size_t)256 << 10)
+#define LINE_BYTES 64
 
 static const char op[] = "relation";
 
@@ -56,8 +58,9 @@ void lat__pair_list_grow(lat__pair_sink *sink, lat__pair_list *list) {
   sink->room += page_bytes;
   sink->room_bytes -= page_bytes;
   page->next = NULL;
-  page->n_pairs = sink->page_pairs;
+  page->n_pairs = 0;
   if (list->tail) {
+    list->tail->n_pairs = list->next - list->tail->pairs;
     list->tail->next = page;
   } else {
     list->head = page;
@@ -67,84 +70,97 @@ void lat__pair_list_grow(lat__pair_sink *sink, lat__pair_list *list) {
   list->end = page->pairs + sink->page_pairs;
 }
 
-/// Work on the kernel elements of one plan.
+/// Work on the lists of one plan.
 typedef struct assembly {
   const lat__pair_plan *plan;
   lat__pairs *out;
   int64_t *places; ///< (n_kernels, n_blocks): counts, then the next place of each list
 } assembly;
 
-/// What is done with one output row.
-typedef struct visit {
-  int64_t *places; ///< of the kernel element, by block
-  int32_t *in_rows;
-  uint16_t *local_rows;
-} visit;
-
-static LAT_ALWAYS_INLINE void visit_row(const visit *v, bool placing, int32_t out_row, int32_t in_row) {
-  int64_t at = v->places[out_row / LAT__PAIR_BLOCK_ROWS]++;
+static LAT_ALWAYS_INLINE void visit_row(const lat__pairs *out, bool placing, int64_t *places, int32_t out_row,
+                                        int32_t in_row) {
+  int64_t at = places[(uint32_t)out_row / LAT__PAIR_BLOCK_ROWS]++;
   if (!placing) return;
-  v->in_rows[at] = in_row;
-  v->local_rows[at] = (uint16_t)(out_row % LAT__PAIR_BLOCK_ROWS);
+  __builtin_prefetch(&out->in_rows[at + LINE_BYTES / (int)sizeof(int32_t)],
+                     1); // the list's next lines: a block's lists
+  __builtin_prefetch(&out->local_rows[at + LINE_BYTES / (int)sizeof(uint16_t)],
+                     1); // lie too far apart for the hardware
+  out->in_rows[at] = in_row;
+  out->local_rows[at] = (uint16_t)((uint32_t)out_row % LAT__PAIR_BLOCK_ROWS);
 }
 
-static LAT_ALWAYS_INLINE void visit_pairs(const visit *v, bool placing, bool flipped, const int32_t *next_twin,
-                                          const uint64_t *pairs, int64_t n_pairs) {
+static LAT_ALWAYS_INLINE void visit_twins(const lat__pairs *out, bool placing, int64_t *places,
+                                          const int32_t *next_twin, int32_t out_row, int32_t in_row) {
+  for (int32_t row = out_row; row >= 0; row = next_twin[row]) visit_row(out, placing, places, row, in_row);
+}
+
+/// Counts or places the pairs of a page under kernel element places `forth` and, mirrored, with both ends exchanged
+/// under `back`. Both at once, so that one's wait for memory hides the other's.
+static LAT_ALWAYS_INLINE void visit_page(const lat__pairs *out, bool placing, bool mirrored, const int32_t *next_twin,
+                                         int64_t *forth, int64_t *back, const uint64_t *pairs, int64_t n_pairs) {
   for (int64_t p = 0; p < n_pairs; p++) {
     int32_t upper = (int32_t)(pairs[p] >> 32), lower = (int32_t)(uint32_t)pairs[p];
-    int32_t out_row = flipped ? lower : upper, in_row = flipped ? upper : lower;
-    visit_row(v, placing, out_row, in_row);
-    if (!next_twin) continue;
-    for (int32_t twin = next_twin[out_row]; twin >= 0; twin = next_twin[twin]) visit_row(v, placing, twin, in_row);
-  }
-}
-
-static LAT_ALWAYS_INLINE void visit_list(const assembly *a, const visit *v, bool placing, bool flipped, int64_t l) {
-  const lat__pair_plan *plan = a->plan;
-  for (int64_t s = 0; s < plan->n_sinks; s++) {
-    const lat__pair_list *list = &plan->sinks[s].lists[l];
-    for (const lat__pair_page *page = list->head; page; page = page->next) {
-      int64_t n_pairs = page == list->tail ? list->next - page->pairs : page->n_pairs;
-      visit_pairs(v, placing, flipped, plan->next_twin, page->pairs, n_pairs);
+    if (next_twin) {
+      visit_twins(out, placing, forth, next_twin, upper, lower);
+      if (mirrored) visit_twins(out, placing, back, next_twin, lower, upper);
+    } else {
+      visit_row(out, placing, forth, upper, lower);
+      if (mirrored) visit_row(out, placing, back, lower, upper);
     }
   }
 }
 
-/// The middle kernel element of a centred plan: every row meets the first row with its coordinates.
-static void visit_centre(const assembly *a, const visit *v, bool placing) {
+static LAT_ALWAYS_INLINE void visit_list(const assembly *a, bool placing, bool mirrored, int64_t k) {
   const lat__pair_plan *plan = a->plan;
+  int64_t *forth = a->places + k * a->out->n_blocks;
+  int64_t *back = a->places + (plan->n_kernels - 1 - k) * a->out->n_blocks;
+  for (int64_t s = 0; s < plan->n_sinks; s++) {
+    const lat__pair_list *list = &plan->sinks[s].lists[k];
+    for (const lat__pair_page *page = list->head; page; page = page->next) {
+      int64_t n_pairs = page == list->tail ? list->next - page->pairs : page->n_pairs;
+      if (plan->next_twin) {
+        visit_page(a->out, placing, mirrored, plan->next_twin, forth, back, page->pairs, n_pairs);
+      } else {
+        visit_page(a->out, placing, mirrored, NULL, forth, back, page->pairs, n_pairs);
+      }
+    }
+  }
+}
+
+/// The middle kernel element of a mirrored plan: every row meets the first row with its coordinates.
+static LAT_ALWAYS_INLINE void visit_middle(const assembly *a, bool placing, int64_t k) {
+  const lat__pair_plan *plan = a->plan;
+  int64_t *places = a->places + k * a->out->n_blocks;
   if (!plan->next_twin) {
-    for (int64_t r = 0; r < plan->n_out; r++) visit_row(v, placing, (int32_t)r, (int32_t)r);
+    for (int64_t r = 0; r < plan->n_out; r++) visit_row(a->out, placing, places, (int32_t)r, (int32_t)r);
     return;
   }
   for (int64_t leaf = 0; leaf < plan->n_leaves; leaf++) {
-    int32_t first = plan->first_row[leaf];
-    for (int32_t r = first; r >= 0; r = plan->next_twin[r]) visit_row(v, placing, r, first);
+    visit_twins(a->out, placing, places, plan->next_twin, plan->first_row[leaf], plan->first_row[leaf]);
   }
 }
 
-static LAT_ALWAYS_INLINE void visit_kernel(const assembly *a, int32_t k, bool placing) {
-  int32_t opposite = a->plan->n_kernels - 1 - k;
-  visit v = {a->places + k * a->out->n_blocks, a->out->in_rows, a->out->local_rows};
-  if (a->plan->centred && k == opposite) {
-    visit_centre(a, &v, placing);
-  } else if (a->plan->mirrored && k < opposite) {
-    visit_list(a, &v, placing, true, opposite);
+/// Item 0 is the first kernel element that has a list: in a mirrored plan the middle one, whose list is not walked.
+static LAT_ALWAYS_INLINE void visit_item(const assembly *a, bool placing, int64_t item) {
+  bool mirrored = a->plan->mirrored;
+  int64_t k = item + (mirrored ? a->plan->n_kernels / 2 : 0);
+  if (!mirrored) {
+    visit_list(a, placing, false, k);
+  } else if (item == 0) {
+    visit_middle(a, placing, k);
   } else {
-    visit_list(a, &v, placing, false, k);
+    visit_list(a, placing, true, k);
   }
 }
 
-static void count_kernels(void *arg, int64_t begin, int64_t end, int worker) {
-  const assembly *a = arg;
+static void count_items(void *arg, int64_t begin, int64_t end, int worker) {
   (void)worker;
-  for (int64_t k = begin; k < end; k++) visit_kernel(a, (int32_t)k, false);
+  for (int64_t item = begin; item < end; item++) visit_item(arg, false, item);
 }
 
-static void place_kernels(void *arg, int64_t begin, int64_t end, int worker) {
-  const assembly *a = arg;
+static void place_items(void *arg, int64_t begin, int64_t end, int worker) {
   (void)worker;
-  for (int64_t k = begin; k < end; k++) visit_kernel(a, (int32_t)k, true);
+  for (int64_t item = begin; item < end; item++) visit_item(arg, true, item);
 }
 
 /// Counts become first places, lists in order of (block, kernel element).
@@ -174,13 +190,14 @@ lat_status lat__pair_lists_assemble(lat_context *context, const lat__pair_plan *
   LAT_TRY(lat__alloc_items(context, op, n_lists + 1, sizeof(int64_t), &offsets), done);
   pairs.offsets = offsets;
   assembly a = {plan, &pairs, places};
-  lat__parallel_for(context, plan->n_kernels, 1, count_kernels, &a);
+  int64_t n_items = plan->mirrored ? plan->n_kernels - plan->n_kernels / 2 : plan->n_kernels;
+  lat__parallel_for(context, n_items, 1, count_items, &a);
   add_up(&a);
   LAT_TRY(lat__alloc_items(context, op, pairs.n_edges, sizeof(int32_t), &in_rows), done);
   LAT_TRY(lat__alloc_items(context, op, pairs.n_edges, sizeof(uint16_t), &local_rows), done);
   pairs.in_rows = in_rows;
   pairs.local_rows = local_rows;
-  lat__parallel_for(context, plan->n_kernels, 1, place_kernels, &a);
+  lat__parallel_for(context, n_items, 1, place_items, &a);
   *out = pairs;
   offsets = in_rows = local_rows = NULL;
 done:

@@ -23,6 +23,9 @@
 
 #define MAX_PAGE_PAIRS 1024
 #define MIN_CHUNK_COLUMNS 2048
+#define MAX_MATCHES 64  ///< pairs of columns that are found before their leaves are matched
+#define MAX_ALL_PAIRS 8 ///< columns whose leaves are compared each with each
+#define MAX_ALL_LISTS 8
 
 /// How one axis maps an output coordinate: query of element index = coordinate * stride + start + index * dilation.
 typedef struct axis_map {
@@ -38,81 +41,158 @@ typedef struct walk {
   lat__pair_sink *sinks; ///< one for each chunk of output columns
 } walk;
 
-/// Kernel elements `first_z ..` of one (ix, iy): lists and the map to their queries.
-typedef struct column_task {
+/// An output column and the input column that it meets under iy.
+typedef struct column_match {
+  int32_t out, in, iy;
+} column_match;
+
+/// Part of an output slab and the input slab that it meets under ix.
+typedef struct slab_match {
   lat__pair_sink *sink;
-  lat__pair_list *lists; ///< of first_z, ascending
-  int64_t start;         ///< query of first_z for z = 0
-  int32_t n;             ///< elements
-} column_task;
+  lat__pair_list *lists; ///< of (ix, 0, 0)
+  int64_t c, c_end;      ///< output columns
+  int64_t i, i_end;      ///< input columns
+} slab_match;
 
 static axis_map make_axis(int32_t size, int32_t stride, int32_t padding, int32_t dilation) {
   int64_t centre = size % 2 ? size / 2 : 0;
   return (axis_map){stride, -centre * dilation - padding, dilation, size};
 }
 
-/// Leaves [a, a_end) of an output column against [b, b_end) of an input column, dilation 1: the inputs that an output
-/// meets lie side by side in a window of n values.
-static void match_window(const walk *w, const column_task *task, int64_t a, int64_t a_end, int64_t b, int64_t b_end) {
-  const int32_t *out_z = w->out->z, *in_z = w->in->z;
-  for (; a < a_end; a++) {
-    int64_t base = out_z[a] * w->z.stride + task->start;
+/// Leaves of an output column against those of an input column, dilation 1: the inputs that an output meets lie side by
+/// side in a window.
+static void match_window(const walk *w, lat__pair_sink *sink, lat__pair_list *lists, column_match m) {
+  const int32_t *out_z = w->out->z, *in_z = w->in->z, *out_row = w->out->row, *in_row = w->in->row;
+  int64_t stride = w->z.stride, start = w->z.start, size = w->z.size;
+  int64_t a_end = w->out->column_begin[m.out + 1], b = w->in->column_begin[m.in];
+  int64_t b_end = w->in->column_begin[m.in + 1];
+  for (int64_t a = w->out->column_begin[m.out]; a < a_end; a++) {
+    int64_t base = out_z[a] * stride + start;
     while (b < b_end && in_z[b] < base) b++;
     for (int64_t i = b; i < b_end; i++) {
       int64_t index = in_z[i] - base;
-      if (index >= task->n) break;
-      lat__pair_emit(task->sink, &task->lists[index], w->out->row[a], w->in->row[i]);
+      if (index >= size) break;
+      lat__pair_emit(sink, &lists[index], out_row[a], in_row[i]);
     }
   }
 }
 
 /// The same for any dilation: one pass for each kernel element.
-static void match_each(const walk *w, const column_task *task, int64_t a_begin, int64_t a_end, int64_t b_begin,
-                       int64_t b_end) {
+static void match_each(const walk *w, lat__pair_sink *sink, lat__pair_list *lists, column_match m) {
   const int32_t *out_z = w->out->z, *in_z = w->in->z;
-  for (int32_t index = 0; index < task->n; index++) {
-    int64_t start = task->start + index * w->z.dilation;
-    int64_t b = b_begin;
-    for (int64_t a = a_begin; a < a_end && b < b_end; a++) {
+  int64_t a_end = w->out->column_begin[m.out + 1], b_end = w->in->column_begin[m.in + 1];
+  for (int32_t index = 0; index < w->z.size; index++) {
+    int64_t start = w->z.start + index * w->z.dilation, b = w->in->column_begin[m.in];
+    for (int64_t a = w->out->column_begin[m.out]; a < a_end && b < b_end; a++) {
       int64_t query = out_z[a] * w->z.stride + start;
       while (b < b_end && in_z[b] < query) b++;
       if (b == b_end || in_z[b] != query) continue;
-      lat__pair_emit(task->sink, &task->lists[index], w->out->row[a], w->in->row[b]);
+      lat__pair_emit(sink, &lists[index], w->out->row[a], w->in->row[b]);
     }
   }
 }
 
-/// Columns [c, c_end) of an output slab against those of an input slab, for one iy.
-static void match_columns(const walk *w, const column_task *task, int64_t c, int64_t c_end, int64_t in_slab,
-                          int64_t y_start) {
-  const lat__coord_order *in = w->in, *out = w->out;
-  int64_t i = in->slab_begin[in_slab], i_end = in->slab_begin[in_slab + 1];
+/// Leaves of short columns, dilation 1: every output against every input, without a branch on the outcome, which nobody
+/// could predict. A pair that does not meet is written past the end of some list and not kept.
+static LAT_ALWAYS_INLINE void match_all(const walk *w, lat__pair_sink *sink, lat__pair_list *lists, int64_t a,
+                                        int64_t a_end, int64_t b_begin, int64_t b_end) {
+  const int32_t *out_z = w->out->z, *in_z = w->in->z, *out_row = w->out->row, *in_row = w->in->row;
+  int64_t stride = w->z.stride, start = w->z.start;
+  uint64_t size = (uint64_t)w->z.size;
+  lat__pair_reserve(sink, lists, w->z.size);
+  for (; a < a_end; a++) {
+    int64_t base = out_z[a] * stride + start;
+    for (int64_t b = b_begin; b < b_end; b++) {
+      uint64_t index = (uint64_t)(in_z[b] - base);
+      uint64_t hit = index < size;
+      lat__pair_list *list = &lists[index & (0 - hit)];
+      *list->next = lat__pair_pack(out_row[a], in_row[b]);
+      list->next += hit;
+    }
+  }
+}
+
+static void match_leaves(const walk *w, const slab_match *slabs, const column_match *matches, int64_t n_matches) {
+  const int32_t *out_begin = w->out->column_begin, *in_begin = w->in->column_begin;
+  bool each = w->z.dilation != 1;
+  int64_t max_all = w->z.size <= MAX_ALL_LISTS ? MAX_ALL_PAIRS : 0;
+  for (int64_t m = 0; m < n_matches; m++) {
+    lat__pair_list *lists = slabs->lists + (int64_t)matches[m].iy * w->z.size;
+    int64_t a = out_begin[matches[m].out], a_end = out_begin[matches[m].out + 1];
+    int64_t b = in_begin[matches[m].in], b_end = in_begin[matches[m].in + 1];
+    if (each) {
+      match_each(w, slabs->sink, lists, matches[m]);
+    } else if ((a_end - a) * (b_end - b) > max_all) {
+      match_window(w, slabs->sink, lists, matches[m]);
+    } else {
+      match_all(w, slabs->sink, lists, a, a_end, b, b_end);
+    }
+  }
+}
+
+/// Columns that meet under the elements iy .. of the kernel, dilation 1: those that an output column meets lie side by
+/// side.
+static void match_columns_window(const walk *w, const slab_match *slabs, int32_t iy) {
+  const int32_t *out_y = w->out->column_y, *in_y = w->in->column_y;
+  int64_t i = slabs->i, i_end = slabs->i_end, c_end = slabs->c_end;
+  int64_t stride = w->y.stride, start = w->y.start + iy, size = w->y.size - iy;
+  column_match matches[MAX_MATCHES];
+  int64_t n = 0;
+  for (int64_t c = slabs->c; c < c_end && i < i_end; c++) {
+    int64_t base = out_y[c] * stride + start;
+    while (i < i_end && in_y[i] < base) i++;
+    for (int64_t j = i; j < i_end && in_y[j] - base < size; j++) {
+      matches[n++] = (column_match){(int32_t)c, (int32_t)j, (int32_t)(iy + (in_y[j] - base))};
+      if (n < MAX_MATCHES) continue;
+      match_leaves(w, slabs, matches, n);
+      n = 0;
+    }
+  }
+  match_leaves(w, slabs, matches, n);
+}
+
+/// Columns that meet under one iy, any dilation.
+static void match_columns_each(const walk *w, const slab_match *slabs, int32_t iy) {
+  const int32_t *out_y = w->out->column_y, *in_y = w->in->column_y;
+  int64_t c = slabs->c, c_end = slabs->c_end, i = slabs->i, i_end = slabs->i_end;
+  int64_t stride = w->y.stride, start = w->y.start + iy * w->y.dilation;
+  column_match matches[MAX_MATCHES];
   while (c < c_end && i < i_end) {
-    int64_t query = out->column_y[c] * w->y.stride + y_start;
-    int64_t y = in->column_y[i];
-    if (y == query) {
-      int64_t a = out->column_begin[c], a_end = out->column_begin[c + 1];
-      int64_t b = in->column_begin[i], b_end = in->column_begin[i + 1];
-      if (w->z.dilation == 1) {
-        match_window(w, task, a, a_end, b, b_end);
-      } else {
-        match_each(w, task, a, a_end, b, b_end);
+    int64_t n = 0;
+    while (n < MAX_MATCHES && c < c_end && i < i_end) {
+      int64_t query = out_y[c] * stride + start, y = in_y[i];
+      matches[n] = (column_match){(int32_t)c, (int32_t)i, iy};
+      n += y == query;
+      c += y >= query;
+      i += y <= query;
+    }
+    match_leaves(w, slabs, matches, n);
+  }
+}
+
+/// Leaves of a column among themselves under the elements behind the middle of (middle, middle, iz).
+static void match_own_columns(const walk *w, const slab_match *slabs) {
+  const int32_t *z = w->out->z, *row = w->out->row, *begin = w->out->column_begin;
+  int64_t half = w->z.size / 2, dilation = w->z.dilation, reach = half * dilation;
+  lat__pair_list *lists = slabs->lists + (int64_t)(w->y.size / 2) * w->z.size + half;
+  for (int64_t c = slabs->c; c < slabs->c_end; c++) {
+    for (int64_t a = begin[c]; a + 1 < begin[c + 1]; a++) {
+      for (int64_t b = a + 1; b < begin[c + 1] && (int64_t)z[b] - z[a] <= reach; b++) {
+        int64_t distance = (int64_t)z[b] - z[a];
+        if (dilation != 1 && distance % dilation) continue;
+        lat__pair_emit(slabs->sink, &lists[distance / dilation], row[a], row[b]);
       }
     }
-    c += y >= query;
-    i += y <= query;
   }
 }
 
-/// Part of an output slab against the input slab that it meets under ix.
-static void match_slabs(const walk *w, lat__pair_sink *sink, int32_t ix, int64_t c, int64_t c_end, int64_t in_slab) {
-  bool middle_x = w->mirrored && ix == w->x.size / 2;
-  for (int32_t iy = middle_x ? w->y.size / 2 : 0; iy < w->y.size; iy++) {
-    bool middle_y = middle_x && iy == w->y.size / 2;
-    int32_t first_z = middle_y ? w->z.size / 2 + 1 : 0;
-    int64_t list = ((int64_t)ix * w->y.size + iy) * w->z.size + first_z;
-    column_task task = {sink, sink->lists + list, w->z.start + first_z * w->z.dilation, w->z.size - first_z};
-    if (task.n > 0) match_columns(w, &task, c, c_end, in_slab, w->y.start + iy * w->y.dilation);
+static void match_slabs(const walk *w, const slab_match *slabs, bool own) {
+  int32_t first = own ? w->y.size / 2 + 1 : 0;
+  if (own) match_own_columns(w, slabs);
+  if (w->y.dilation == 1) {
+    match_columns_window(w, slabs, first);
+  } else {
+    for (int32_t iy = first; iy < w->y.size; iy++) match_columns_each(w, slabs, iy);
   }
 }
 
@@ -136,7 +216,13 @@ static void walk_slabs(const walk *w, lat__pair_sink *sink, int32_t ix, int64_t 
     while (i < in->n_slabs && (in->slab_batch[i] < batch || (in->slab_batch[i] == batch && in->slab_x[i] < query))) i++;
     if (i == in->n_slabs || in->slab_batch[i] != batch || in->slab_x[i] != query) continue;
     int64_t from = lat__max_i64(c_begin, out->slab_begin[slab]);
-    match_slabs(w, sink, ix, from, lat__min_i64(c_end, out->slab_begin[slab + 1]), i);
+    slab_match slabs = {.sink = sink,
+                        .lists = sink->lists + (int64_t)ix * w->y.size * w->z.size,
+                        .c = from,
+                        .c_end = lat__min_i64(c_end, out->slab_begin[slab + 1]),
+                        .i = in->slab_begin[i],
+                        .i_end = in->slab_begin[i + 1]};
+    match_slabs(w, &slabs, w->mirrored && ix == w->x.size / 2);
   }
 }
 
@@ -180,7 +266,7 @@ lat_status lat__cpu_relation_build(lat_context *context, const lat__relation_des
             .z = make_axis(size.z, stride.z, padding.z, dilation.z),
             .mirrored = is_mirrored(desc)};
   int64_t n_chunks = w.in->n_leaves > 0 ? choose_chunks(context, w.out->n_columns) : 0;
-  int64_t page_pairs = lat__max_i64(1, lat__min_i64(MAX_PAGE_PAIRS, w.out->n_leaves));
+  int64_t page_pairs = lat__max_i64(LAT__PAIR_RESERVE, lat__min_i64(MAX_PAGE_PAIRS, w.out->n_leaves));
   void *sinks = NULL;
   LAT_TRY(lat__alloc_zero(context, "relation", n_chunks, sizeof(lat__pair_sink), &sinks), done);
   w.sinks = sinks;
@@ -194,7 +280,6 @@ lat_status lat__cpu_relation_build(lat_context *context, const lat__relation_des
                          .n_out = desc->n_out,
                          .n_kernels = desc->n_kernels,
                          .mirrored = w.mirrored,
-                         .centred = w.mirrored,
                          .first_row = w.out->row,
                          .next_twin = w.out->next_twin,
                          .n_leaves = w.out->n_leaves,
