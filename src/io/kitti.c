@@ -46,7 +46,7 @@ static lat_status decide_row(const lat__io_content *content, int32_t *row) {
     can_be_short = plausible(content, SHORT_ROW);
     can_be_long = plausible(content, LONG_ROW);
   }
-  if (can_be_short == can_be_long || content->n_bytes == 0) {
+  if (can_be_short == can_be_long) {
     return lat_fail(LAT_STATUS_BAD_DATA,
                     "cloud_read: %s: rows of 4 or of 5 floats: %lld bytes fit both and the values do not decide, "
                     "expected floats_per_point to be given",

@@ -88,7 +88,7 @@ static lat_status read_value(text_reader *reader, lat__ply_type type, double *va
     fits = !(errno == ERANGE && isinf(*value));
   } else {
     long long whole = strtoll(reader->at, &stop, 10);
-    fits = errno != ERANGE && in_range(type, whole);
+    fits = in_range(type, whole); // out of long long: its limits, which no type reaches
     *value = (double)whole;
   }
   if (stop != word_end || !fits) return word_error(reader, "bad value", word_bytes, type_text[type]);

@@ -133,7 +133,8 @@ check simulate --points 99999999999999999999 -o x.ply
 check simulate x.ply -o x.ply
 check simulate --points 1000 -o no/such/folder/x.ply
 check simulate --points 1000 -o folder
-check simulate --points 1000 -o /dev/null
+mkfifo pipe
+check simulate --points 1000 -o pipe
 
 compare simulate
 

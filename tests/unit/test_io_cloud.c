@@ -154,7 +154,7 @@ static void option_refusals(void **state) {
   (void)state;
   struct {
     lat_cloud_read_opts known;
-    int unknown;
+    int64_t unknown; // as wide as the alignment: no padding between
   } larger = {LAT_CLOUD_READ_OPTS_INIT, 0};
   const char *path = lat_test_folder_path("a.ply");
   lat_cloud *cloud = NULL;

@@ -85,6 +85,19 @@ static void values_decide(void **state) {
   lat_cloud_release(cloud);
 }
 
+/// Fractions in the fifth column are no rings, so this cannot be rows of five, nor can it be rows of four.
+static void fractions_are_no_rings(void **state) {
+  (void)state;
+  float values[20];
+  unsigned char bytes[sizeof values];
+  lat_cloud *cloud = NULL;
+  for (int i = 0; i < 20; i++) values[i] = i % 5 == 4 ? 0.5f : i % 5 == 3 ? 1.0f : -1.0f;
+  encode(values, 20, bytes);
+  lat_test_assert_error(lat_test_parse_kitti(context, bytes, sizeof bytes, 0, &cloud), LAT_STATUS_BAD_DATA,
+                        "the values do not decide");
+  assert_null(cloud);
+}
+
 static void undecided(void **state) {
   (void)state;
   unsigned char zeros[80] = {0}, wild[80];
@@ -130,6 +143,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(four_floats, set_up, tear_down),
       cmocka_unit_test_setup_teardown(five_floats, set_up, tear_down),
       cmocka_unit_test_setup_teardown(values_decide, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(fractions_are_no_rings, set_up, tear_down),
       cmocka_unit_test_setup_teardown(undecided, set_up, tear_down),
       cmocka_unit_test_setup_teardown(truncated, set_up, tear_down),
   };
