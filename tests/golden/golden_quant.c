@@ -261,6 +261,9 @@ static void groups_by_hand(void **state) {
   // All zeros: no edge to fit, bias 0.
   const float zeros[] = {0.0f, -0.0f};
   check_group(zeros, 2, 0.0f, -1e-7f, 0.0f, constant_codes);
+  // A constant so large that its number of steps is infinite: the scale is zero, 0 / 0 is code 0.
+  const float huge[] = {1e38f, 1e38f};
+  check_group(huge, 2, 1e38f, 0.0f, 1e38f, constant_codes);
   // The edge is nearer to zero than half a scale of 1e-7.
   const float tiny[] = {4e-8f, 0.0f};
   check_group(tiny, 2, 0.0f, -1e-7f, 0.0f, constant_codes);

@@ -373,7 +373,13 @@ static void the_first_fault_is_named_by_all_thread_counts(void **state) {
   (void)state;
   enum { n = 60000 };
   static float points[n][3];
+  const int32_t row[1][4] = {{0, 0, 0, 0}};
   for (int64_t i = 31234; i < n; i += 777) points[i][i % 3] = NAN;
+  lat_array_view rows = lat_view_2d(row, LAT_DTYPE_I32, 1, 4), feats = lat_view_2d(points, LAT_DTYPE_F32, 1, 1);
+  lat_coords *coords = NULL;
+  lat_tensor *voxels = NULL;
+  lat_test_assert_ok(lat_coords_create(contexts[0], &rows, NULL, &coords));
+  lat_test_assert_ok(lat_tensor_create(contexts[0], coords, &feats, NULL, &voxels));
   lat_array_view view = lat_view_2d(points, LAT_DTYPE_F32, n, 3);
   lat_voxel_grid grid = lat_voxel_grid_cube(1.0);
   for (int i = 0; i < N_CONTEXTS; i++) {
@@ -382,8 +388,14 @@ static void the_first_fault_is_named_by_all_thread_counts(void **state) {
       lat_test_assert_error(lat_sparse_quantize(contexts[i], &view, &grid, &quantization), LAT_STATUS_INVALID_ARGUMENT,
                             "at point 31234,");
       assert_null(quantization);
+      lat_array *read = NULL;
+      lat_test_assert_error(lat_devoxelize(contexts[i], &view, voxels, &grid, (lat_interpolation)(repeat % 2), &read),
+                            LAT_STATUS_INVALID_ARGUMENT, "at point 31234,");
+      assert_null(read);
     }
   }
+  lat_tensor_release(voxels);
+  lat_coords_release(coords);
 }
 
 // Reads a scan of rows of `fields` floats: its points and last field.
