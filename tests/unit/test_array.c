@@ -34,7 +34,7 @@ static void test_dtypes(void **state) {
     const char *name;
   } table[] = {{LAT_DTYPE_F32, 4, "float32"}, {LAT_DTYPE_F16, 2, "float16"}, {LAT_DTYPE_F64, 8, "float64"},
                {LAT_DTYPE_I32, 4, "int32"},   {LAT_DTYPE_I64, 8, "int64"},   {LAT_DTYPE_U8, 1, "uint8"},
-               {LAT_DTYPE_U32, 4, "uint32"}};
+               {LAT_DTYPE_U32, 4, "uint32"},  {LAT_DTYPE_I16, 2, "int16"},   {LAT_DTYPE_BF16, 2, "bfloat16"}};
   for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
     assert_int_equal(lat_dtype_bytes(table[i].dtype), table[i].bytes);
     assert_string_equal(lat_dtype_name(table[i].dtype), table[i].name);
@@ -290,6 +290,9 @@ static void test_cast_to_integers(void **state) {
       {2147483648.0, LAT_DTYPE_I32, 0, 0},
       {-2147483648.9, LAT_DTYPE_I32, 1, INT32_MIN},
       {-2147483649.0, LAT_DTYPE_I32, 0, 0},
+      {32767.9, LAT_DTYPE_I16, 1, 32767},
+      {-32768.9, LAT_DTYPE_I16, 1, -32768},
+      {32768.0, LAT_DTYPE_I16, 0, 0},
       {4294967295.0, LAT_DTYPE_U32, 1, 4294967295},
       {4294967296.0, LAT_DTYPE_U32, 0, 0},
       {0x1p62, LAT_DTYPE_I64, 1, INT64_C(1) << 62},
@@ -304,6 +307,7 @@ static void test_cast_to_integers(void **state) {
     assert_int_equal(got != NULL, table[i].fits);
     if (!got) continue;
     if (table[i].to == LAT_DTYPE_U8) assert_true(*(const uint8_t *)got == table[i].expected);
+    if (table[i].to == LAT_DTYPE_I16) assert_true(*(const int16_t *)got == table[i].expected);
     if (table[i].to == LAT_DTYPE_I32) assert_true(*(const int32_t *)got == table[i].expected);
     if (table[i].to == LAT_DTYPE_U32) assert_true(*(const uint32_t *)got == table[i].expected);
     if (table[i].to == LAT_DTYPE_I64) assert_true(*(const int64_t *)got == table[i].expected);

@@ -332,7 +332,7 @@ static void test_errors(void **state) {
   for (int i = 0; i < 3; i++) {
     lat_tensor *y = poison;
     lat_test_assert_error(lat_cast(context, x, bad_dtypes[i], &y), LAT_STATUS_INVALID_DTYPE,
-                          "expected float32 or float16");
+                          "expected float32, float16 or bfloat16");
     assert_null(y);
   }
   lat_tensor_release(x);
