@@ -18,12 +18,11 @@ typedef struct named_value {
   int32_t value;
 } named_value;
 
-static const named_value type_names[] = {{"f32", LAT_DTYPE_F32}, {"f16", LAT_DTYPE_F16}, {NULL, 0}};
-static const named_value weights_names[] = {{"f32", PROBLEM_WEIGHTS_F32},
-                                            {"f16", PROBLEM_WEIGHTS_F16},
-                                            {"int8", PROBLEM_WEIGHTS_INT8},
-                                            {"int4", PROBLEM_WEIGHTS_INT4},
-                                            {NULL, 0}};
+static const named_value type_names[] = {
+    {"f32", LAT_DTYPE_F32}, {"f16", LAT_DTYPE_F16}, {"bf16", LAT_DTYPE_BF16}, {NULL, 0}};
+static const named_value weights_names[] = {{"f32", PROBLEM_WEIGHTS_F32},   {"f16", PROBLEM_WEIGHTS_F16},
+                                            {"bf16", PROBLEM_WEIGHTS_BF16}, {"int8", PROBLEM_WEIGHTS_INT8},
+                                            {"int4", PROBLEM_WEIGHTS_INT4}, {NULL, 0}};
 static const named_value scene_names[] = {{"random", PROBLEM_SCENE_RANDOM},
                                           {"street", PROBLEM_SCENE_STREET},
                                           {"cpu_lidar", PROBLEM_SCENE_CPU_LIDAR},
@@ -177,6 +176,13 @@ enum { N_KEYS = sizeof keys / sizeof keys[0] };
 
 // Names are stored through int32_t: the enums of the public headers and of problem.h must be as wide.
 _Static_assert(sizeof(lat_dtype) == sizeof(int32_t) && sizeof(problem_scene) == sizeof(int32_t), "enums are 32-bit");
+
+/// Dense weights of the features' type.
+static problem_weights dense_weights(lat_dtype type) {
+  return type == LAT_DTYPE_F16    ? PROBLEM_WEIGHTS_F16
+         : type == LAT_DTYPE_BF16 ? PROBLEM_WEIGHTS_BF16
+                                  : PROBLEM_WEIGHTS_F32;
+}
 
 static problem defaults_of(problem_op op) {
   const op_rule *rule = &ops[op];
@@ -386,9 +392,9 @@ static lat_status settle(problem *item, uint32_t seen) {
     return lat_fail(LAT_STATUS_INVALID_ARGUMENT, "problem: peer=naive takes float32 features: got '%s', expected f32",
                     name_of(type_names, (int32_t)item->type));
   }
-  problem_weights dense = item->type == LAT_DTYPE_F16 ? PROBLEM_WEIGHTS_F16 : PROBLEM_WEIGHTS_F32;
+  problem_weights dense = dense_weights(item->type);
   if (!(seen & KEY_WEIGHTS)) item->weights = dense;
-  if (item->weights <= PROBLEM_WEIGHTS_F16 && item->weights != dense && item->op != PROBLEM_LINEAR) {
+  if (!problem_has_packed_weights(item) && item->weights != dense && item->op != PROBLEM_LINEAR) {
     return lat_fail(LAT_STATUS_INVALID_ARGUMENT,
                     "problem: dense weights of %s must have the features' type: got '%s', expected %s, int8 or int4",
                     ops[item->op].name, name_of(weights_names, (int32_t)item->weights),
@@ -532,7 +538,7 @@ static bool is_printed(const key_rule *key, const problem *item, const problem *
 
 const char *problem_print(const problem *item, char *buffer) {
   problem usual = defaults_of(item->op);
-  usual.weights = item->type == LAT_DTYPE_F16 ? PROBLEM_WEIGHTS_F16 : PROBLEM_WEIGHTS_F32;
+  usual.weights = dense_weights(item->type);
   int used = snprintf(buffer, PROBLEM_TEXT_BYTES, "%s", ops[item->op].name);
   char separator = ':';
   for (int i = 0; i < N_KEYS; i++) {
@@ -569,6 +575,10 @@ const char *problem_scene_name(problem_scene scene) {
 
 bool problem_has_kernel(const problem *item) {
   return (ops[item->op].keys & KEY_KERNEL) != 0;
+}
+
+bool problem_has_packed_weights(const problem *item) {
+  return item->weights == PROBLEM_WEIGHTS_INT8 || item->weights == PROBLEM_WEIGHTS_INT4;
 }
 
 bool problem_has_points(const problem *item) {

@@ -37,6 +37,7 @@ typedef enum problem_op {
 typedef enum problem_weights {
   PROBLEM_WEIGHTS_F32,
   PROBLEM_WEIGHTS_F16,
+  PROBLEM_WEIGHTS_BF16,
   PROBLEM_WEIGHTS_INT8,
   PROBLEM_WEIGHTS_INT4
 } problem_weights;
@@ -63,7 +64,7 @@ typedef struct problem {
   int64_t c_in;  ///< feature channels
   int64_t c_out; ///< output channels; sparse_cat: channels of the second operand
   lat_triple kernel, stride, padding, dilation;
-  lat_dtype type; ///< LAT_DTYPE_F32 or LAT_DTYPE_F16
+  lat_dtype type; ///< LAT_DTYPE_F32, LAT_DTYPE_F16 or LAT_DTYPE_BF16
   problem_weights weights;
   problem_scene scene;
   char scan[PROBLEM_PATH_BYTES]; ///< file of PROBLEM_SCENE_SCAN, else ""
@@ -119,6 +120,9 @@ const char *problem_scene_name(problem_scene scene);
 
 /// Non-zero when the operator has a convolution kernel: conv3d, subm_conv3d, pool3d, relation.
 bool problem_has_kernel(const problem *item);
+
+/// Non-zero when the weights are int8 or int4.
+bool problem_has_packed_weights(const problem *item);
 
 /// Non-zero when the operator works on points rather than on rows: voxelize, devoxelize.
 bool problem_has_points(const problem *item);

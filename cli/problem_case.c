@@ -106,14 +106,21 @@ static lat_status pack_weight(problem_case *self) {
   return lat_quantize_weight(self->context, &view, &opts, &self->packed);
 }
 
+static lat_dtype dense_dtype(problem_weights weights) {
+  return weights == PROBLEM_WEIGHTS_F16    ? LAT_DTYPE_F16
+         : weights == PROBLEM_WEIGHTS_BF16 ? LAT_DTYPE_BF16
+                                           : LAT_DTYPE_F32;
+}
+
 static lat_status make_weights(problem_case *self) {
   const problem *item = &self->item;
-  bool linear = item->op == PROBLEM_LINEAR, packed = item->weights > PROBLEM_WEIGHTS_F16;
+  bool linear = item->op == PROBLEM_LINEAR, packed = problem_has_packed_weights(item);
   const int64_t dense[5] = {item->c_out, item->kernel.x, item->kernel.y, item->kernel.z, item->c_in};
   const int64_t flat[2] = {item->c_out, item->c_in};
-  lat_dtype dtype = packed ? item->type : item->weights == PROBLEM_WEIGHTS_F16 ? LAT_DTYPE_F16 : LAT_DTYPE_F32;
+  lat_dtype packed_dtype = item->type == LAT_DTYPE_F16 ? LAT_DTYPE_F16 : LAT_DTYPE_F32; // others cannot be packed
+  lat_dtype dtype = packed ? packed_dtype : dense_dtype(item->weights);
   lat_status status = draw(self, dtype, linear ? 2 : 5, linear ? flat : dense, STREAM_WEIGHT, &self->weight);
-  if (!status) status = draw(self, dtype, 1, &item->c_out, STREAM_BIAS, &self->bias);
+  if (!status) status = draw(self, packed ? item->type : dtype, 1, &item->c_out, STREAM_BIAS, &self->bias);
   if (!status && packed) status = pack_weight(self);
   return status;
 }

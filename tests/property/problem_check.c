@@ -33,8 +33,9 @@ static int64_t count(const lat_array_view *view) {
 double *check_doubles(const lat_array_view *view) {
   double *values = check_alloc((size_t)count(view), sizeof *values);
   for (int64_t i = 0; i < count(view); i++) {
-    values[i] = view->dtype == LAT_DTYPE_F16 ? (double)lat_f16_to_f32(((const uint16_t *)view->data)[i])
-                                             : (double)((const float *)view->data)[i];
+    if (view->dtype == LAT_DTYPE_F32) values[i] = (double)((const float *)view->data)[i];
+    if (view->dtype == LAT_DTYPE_F16) values[i] = (double)lat_f16_to_f32(((const uint16_t *)view->data)[i]);
+    if (view->dtype == LAT_DTYPE_BF16) values[i] = (double)lat_bf16_to_f32(((const uint16_t *)view->data)[i]);
   }
   return values;
 }
@@ -57,6 +58,7 @@ void check_compare(const lat_array_view *result, const check_values *values, cha
   for (int64_t i = 0; i < values->rows * values->channels && !reason[0]; i++) {
     double expected = values->expected[i], slack = values->slack ? values->slack[i] : values->slack_all;
     if (result->dtype == LAT_DTYPE_F16) slack += (fabs(expected) + slack) * 0x1p-11 + 0x1p-25;
+    if (result->dtype == LAT_DTYPE_BF16) slack += (fabs(expected) + slack) * 0x1p-8;
     // Equal infinities and NaN against NaN are right; every other NaN makes the comparison false.
     bool same = (isnan(expected) && isnan(got[i])) || (isinf(expected) && !(got[i] < expected) && !(got[i] > expected));
     if (same || (isfinite(expected) && fabs(got[i] - expected) <= slack)) continue;

@@ -25,14 +25,14 @@ void check_radius(const problem_case *self, const problem_result *result, char *
 /// Memory that is there: the tests stop when there is none.
 void *check_alloc(size_t count, size_t bytes);
 
-/// The elements of a contiguous float32 or float16 view as doubles, from check_alloc.
+/// The elements of a contiguous float32, float16 or bfloat16 view as doubles, from check_alloc.
 double *check_doubles(const lat_array_view *view);
 
 /// Puts a reason down, unless there is one already.
 void check_fail(char *reason, const char *format, ...) LAT_PRINTF(2, 3);
 
 /// Compares a `(rows, channels)` result with the expected values. Allowed is `slack[i]` (NULL: `slack_all`) and, for a
-/// float16 result, one rounding.
+/// 16-bit result, one rounding.
 typedef struct check_values {
   const double *expected;
   int64_t rows, channels;

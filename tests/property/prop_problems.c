@@ -72,8 +72,8 @@ static problem draw(uint64_t seed, problem_op op, uint64_t index) {
   draw_geometry(&d, op, text);
   add(text, "cin", PICK(&d, "1", "2", "3", "8", "16", "17", "32", "33"));
   add(text, "cout", PICK(&d, "1", "2", "5", "8", "16", "19", "32", "35"));
-  add(text, "type", PICK(&d, "f32", "f32", "f16"));
-  add(text, "weights", PICK(&d, "f32", "f16", "int8", "int4"));
+  add(text, "type", PICK(&d, "f32", "f32", "f16", "bf16"));
+  add(text, "weights", PICK(&d, "f32", "f16", "bf16", "int8", "int4"));
   add(text, "radius", PICK(&d, "0", "1", "1.5", "2", "3.7"));
   add(text, "neighbors", PICK(&d, "0", "0", "1", "5"));
   add(text, "n", PICK(&d, "0", "1", "2", "7", "40", "130", "300", "600"));

@@ -97,12 +97,12 @@ static void test_unknown_names(void **state) {
   assert_refused("conv3d:channels=3",
                  "unknown key: got 'channels', expected one that conv3d takes: cin, cout, k, s, p, d");
   assert_refused("relu:cout=3", "unknown key: got 'cout', expected one that relu takes: cin, type, scene");
-  assert_refused("conv3d:type=f64", "bad value of key 'type': got 'f64', expected f32, f16");
+  assert_refused("conv3d:type=f64", "bad value of key 'type': got 'f64', expected f32, f16, bf16");
   assert_refused("conv3d:scene=moon",
                  "bad value of key 'scene': got 'moon', expected random, street, cpu_lidar, cpu_indoor");
   assert_refused("pool3d:mode=outer", "bad value of key 'mode': got 'outer', expected sum, max, avg");
   assert_refused("sparse_add:mode=max", "expected inner, left, right, outer");
-  assert_refused("conv3d:weights=int2", "expected f32, f16, int8, int4");
+  assert_refused("conv3d:weights=int2", "expected f32, f16, bf16, int8, int4");
   assert_refused("conv3d:level=sse", "expected auto, scalar, neon, avx2, avx512");
   assert_refused("conv3d:peer=cudnn", "expected none, naive");
 }
@@ -219,8 +219,8 @@ static void draw_text(uint64_t seed, uint64_t counter, char *text, size_t bytes)
       {"mode=max", "mode=outer", "mode=target", "mode=nearest"},
       {"radius=0", "radius=0.1", "radius=3.3333333333333335", "radius=123456.7"},
       {"neighbors=0", "neighbors=1", "neighbors=16", "neighbors=1M"},
-      {"type=f32", "type=f16", "type=f16", "type=f32"},
-      {"weights=f32", "weights=f16", "weights=int8", "weights=int4"},
+      {"type=f32", "type=f16", "type=bf16", "type=f32"},
+      {"weights=bf16", "weights=f16", "weights=int8", "weights=int4"},
       {"scene=random", "scene=street", "scene=cpu_indoor", "scan=a=b:c d.bin"},
       {"voxel=0.05", "voxel=0.1", "voxel=0.30000000000000004", "voxel=1e-07"},
       {"density=1", "density=0.5", "density=1e-09", "density=0.333"},
