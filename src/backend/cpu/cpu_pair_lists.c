@@ -11,6 +11,7 @@
 
 #define SLAB_BYTES ((size_t)256 << 10)
 #define LINE_BYTES 64
+#define SERIAL_ROWS 2048 // below, waking other threads takes longer than the work
 
 static const char op[] = "relation";
 
@@ -191,13 +192,14 @@ lat_status lat__pair_lists_assemble(lat_context *context, const lat__pair_plan *
   pairs.offsets = offsets;
   assembly a = {plan, &pairs, places};
   int64_t n_items = plan->mirrored ? plan->n_kernels - plan->n_kernels / 2 : plan->n_kernels;
-  lat__parallel_for(context, n_items, 1, count_items, &a);
+  int64_t grain = plan->n_out < SERIAL_ROWS ? n_items : 1;
+  lat__parallel_for(context, n_items, grain, count_items, &a);
   add_up(&a);
   LAT_TRY(lat__alloc_items(context, op, pairs.n_edges, sizeof(int32_t), &in_rows), done);
   LAT_TRY(lat__alloc_items(context, op, pairs.n_edges, sizeof(uint16_t), &local_rows), done);
   pairs.in_rows = in_rows;
   pairs.local_rows = local_rows;
-  lat__parallel_for(context, n_items, 1, place_items, &a);
+  lat__parallel_for(context, n_items, grain, place_items, &a);
   *out = pairs;
   offsets = in_rows = local_rows = NULL;
 done:
