@@ -33,7 +33,7 @@ typedef struct lat_cloud_read_opts {
 
 /// Reads a point cloud from a regular file. Positions are float32, or float64 when the file stores a coordinate as a
 /// type that float32 does not hold (double, int, uint). Every other scalar property becomes a field of its own name and
-/// type; types without an equal dtype are widened (char and short to int32, ushort to uint32). The columns of a KITTI
+/// type; types without an equal dtype are widened (char to int16, ushort to uint32). The columns of a KITTI
 /// file are called `intensity` and `ring`. NaN and infinities are read as they are; list properties are stepped over.
 ///
 /// Memory is bounded by the file's real size, whatever its header claims: the file once, and for each of its bytes at
@@ -87,7 +87,7 @@ typedef struct lat_ply_write_opts {
 #define LAT_PLY_WRITE_OPTS_INIT                                                                                        \
   { sizeof(lat_ply_write_opts), 0 }
 
-/// Writes positions and every field as PLY vertex properties (float16 as float; int64 is refused). Text has as many digits
+/// Writes positions and every field as PLY vertex properties (float16 and bfloat16 as float; int64 is refused). Text has as many digits
 /// as reading the same value back needs. Equal clouds give equal bytes.
 ///
 /// The file appears complete or not at all: it is written under another name in the target's folder and then moved, so a

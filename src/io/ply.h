@@ -90,6 +90,9 @@ static inline void lat__ply_store(const lat__ply_column *column, int64_t row, do
   case LAT_DTYPE_U32:
     *(uint32_t *)(void *)at = (uint32_t)value;
     break;
+  case LAT_DTYPE_I16:
+    *(int16_t *)(void *)at = (int16_t)value;
+    break;
   case LAT_DTYPE_U8:
     *at = (uint8_t)value;
     break;

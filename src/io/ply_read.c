@@ -12,7 +12,7 @@ typedef struct ply_targets {
 
 /// Nearest dtype that holds every value of a property's type.
 static lat_dtype field_dtype(lat__ply_type type) {
-  static const lat_dtype dtypes[] = {LAT_DTYPE_I32, LAT_DTYPE_U8,  LAT_DTYPE_I32, LAT_DTYPE_U32,
+  static const lat_dtype dtypes[] = {LAT_DTYPE_I16, LAT_DTYPE_U8,  LAT_DTYPE_I16, LAT_DTYPE_U32,
                                      LAT_DTYPE_I32, LAT_DTYPE_U32, LAT_DTYPE_F32, LAT_DTYPE_F64};
   return dtypes[type];
 }

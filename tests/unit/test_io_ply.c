@@ -102,9 +102,9 @@ static void ascii_types(void **state) {
   static const struct {
     lat_dtype dtype;
     double low, high;
-  } expected[] = {{LAT_DTYPE_I32, -128, 127},
+  } expected[] = {{LAT_DTYPE_I16, -128, 127},
                   {LAT_DTYPE_U8, 0, 255},
-                  {LAT_DTYPE_I32, -32768, 32767},
+                  {LAT_DTYPE_I16, -32768, 32767},
                   {LAT_DTYPE_U32, 0, 65535},
                   {LAT_DTYPE_I32, INT32_MIN, INT32_MAX},
                   {LAT_DTYPE_U32, 0, UINT32_MAX},

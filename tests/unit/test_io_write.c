@@ -40,7 +40,9 @@ static const double all_f64[N_POINTS] = {0.1 + 0.2, -1e-300, 1e308};
 static const int32_t all_i32[N_POINTS] = {INT32_MIN, 0, INT32_MAX};
 static const uint32_t all_u32[N_POINTS] = {0, 1, UINT32_MAX};
 static const uint8_t all_u8[N_POINTS] = {0, 7, 255};
-static const uint16_t all_f16[N_POINTS] = {0x3c00, 0xc000, 0x0001}; // 1, -2, 2^-24
+static const int16_t all_i16[N_POINTS] = {INT16_MIN, -1, INT16_MAX};
+static const uint16_t all_bf16[N_POINTS] = {0x3f80, 0xc000, 0x0001}; // 1, -2, 2^-133
+static const uint16_t all_f16[N_POINTS] = {0x3c00, 0xc000, 0x0001};  // 1, -2, 2^-24
 
 /// A cloud with a field of every dtype that PLY has.
 static lat_cloud *make_cloud(lat_dtype dtype) {
@@ -50,11 +52,12 @@ static lat_cloud *make_cloud(lat_dtype dtype) {
   const lat_array_view fields[] = {
       lat_view_1d(all_f32, LAT_DTYPE_F32, N_POINTS), lat_view_1d(all_f64, LAT_DTYPE_F64, N_POINTS),
       lat_view_1d(all_i32, LAT_DTYPE_I32, N_POINTS), lat_view_1d(all_u32, LAT_DTYPE_U32, N_POINTS),
-      lat_view_1d(all_u8, LAT_DTYPE_U8, N_POINTS),   lat_view_1d(all_f16, LAT_DTYPE_F16, N_POINTS)};
-  static const char *const names[] = {"f32", "f64", "i32", "u32", "u8", "f16"};
+      lat_view_1d(all_u8, LAT_DTYPE_U8, N_POINTS),   lat_view_1d(all_f16, LAT_DTYPE_F16, N_POINTS),
+      lat_view_1d(all_i16, LAT_DTYPE_I16, N_POINTS), lat_view_1d(all_bf16, LAT_DTYPE_BF16, N_POINTS)};
+  static const char *const names[] = {"f32", "f64", "i32", "u32", "u8", "f16", "i16", "bf16"};
   lat_cloud *cloud = NULL;
   lat_test_assert_ok(lat_cloud_create(context, &positions, &cloud));
-  for (int i = 0; i < 6; i++) lat_test_assert_ok(lat_cloud_add_field(context, cloud, names[i], &fields[i]));
+  for (int i = 0; i < 8; i++) lat_test_assert_ok(lat_cloud_add_field(context, cloud, names[i], &fields[i]));
   return cloud;
 }
 
@@ -64,7 +67,7 @@ static void check_equal_bytes(lat_array_view view, const void *expected, lat_dty
 }
 
 static void check_round_trip(lat_dtype dtype, int ascii) {
-  const float halves[N_POINTS] = {1.0f, -2.0f, 0x1p-24f};
+  const float halves[N_POINTS] = {1.0f, -2.0f, 0x1p-24f}, brains[N_POINTS] = {1.0f, -2.0f, 0x1p-133f};
   const char *path = lat_test_folder_path("round_trip.ply");
   lat_ply_write_opts opts = LAT_PLY_WRITE_OPTS_INIT;
   lat_cloud *cloud = make_cloud(dtype), *again = NULL;
@@ -86,7 +89,9 @@ static void check_round_trip(lat_dtype dtype, int ascii) {
   check_equal_bytes(lat_cloud_field(again, 3), all_u32, LAT_DTYPE_U32);
   check_equal_bytes(lat_cloud_field(again, 4), all_u8, LAT_DTYPE_U8);
   check_equal_bytes(lat_cloud_field(again, 5), halves, LAT_DTYPE_F32);
-  assert_string_equal(lat_cloud_field_name(again, 5), "f16");
+  check_equal_bytes(lat_cloud_field(again, 6), all_i16, LAT_DTYPE_I16);
+  check_equal_bytes(lat_cloud_field(again, 7), brains, LAT_DTYPE_F32);
+  assert_string_equal(lat_cloud_field_name(again, 7), "bf16");
   lat_cloud_release(cloud);
   lat_cloud_release(again);
 }
