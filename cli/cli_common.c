@@ -47,12 +47,15 @@ double cli_seconds(void) {
 // --- progress -------------------------------------------------------------------------------------------------------
 
 static double progress_start; ///< of the first step
+static double progress_last;  ///< when a line was shown
 static bool progress_shown;
 
 void cli_progress(const char *verb, const char *format, ...) {
   if (!isatty(STDERR_FILENO)) return;
-  if (progress_start <= 0.0) progress_start = cli_seconds();
-  if (cli_seconds() - progress_start < 0.5) return;
+  double now = cli_seconds();
+  if (progress_start <= 0.0) progress_start = now;
+  if (now - progress_start < 0.5 || now - progress_last < 0.1) return;
+  progress_last = now;
   va_list arguments;
   va_start(arguments, format);
   fprintf(stderr, "\r\033[Klattice %s: ", verb);

@@ -64,7 +64,9 @@ int cmd_simulate(int argc, char **argv) {
   lat_cloud *cloud = NULL;
   CLI_TRY(cli_context_create(1, 0, &context), done);
   CLI_TRY(simulate_street(context, (uint64_t)seed, n_points, verb, &cloud), done);
+  cli_progress(verb, "writing %s", out_path);
   CLI_TRY(lat_cloud_write_ply(context, cloud, out_path, NULL), done);
+  cli_progress_end();
   code = print_result(cloud, seed, out_path, json);
 done:
   if (status) code = cli_exit_code(verb, status);
