@@ -13,7 +13,7 @@
 #include "ops/quant_internal.h"
 
 #define MAX_GROUP 128
-#define ROW_GRAIN 16
+#define GRAIN_ELEMENTS 16384 // less than that is done before another thread has woken
 
 /// Smallest magnitude of a scale before it is fitted to the group's edge: keeps a constant group representable.
 #define MIN_SCALE 1e-7f
@@ -34,6 +34,11 @@ typedef struct weight_rows {
 typedef struct affine {
   float scale, bias;
 } affine;
+
+/// Rows of `channels` elements that are worth another thread.
+static int64_t row_grain(int64_t channels) {
+  return lat__max_i64(1, GRAIN_ELEMENTS / channels);
+}
 
 static lat_status check_options(const char *op, const lat_quantize_opts *opts) {
   if (opts->bits != 0 && opts->bits != 4 && opts->bits != 8) {
@@ -274,7 +279,8 @@ lat_status lat_quantize_weight(lat_context *context, const lat_array_view *weigh
   job.scales = lat_array_data(packed->scales);
   job.biases = lat_array_data(packed->biases);
   lat__first_index_init(&job.fault);
-  lat__parallel_for(context, job.rows.n_kernels * job.rows.out_channels, ROW_GRAIN, pack_range, &job);
+  lat__parallel_for(context, job.rows.n_kernels * job.rows.out_channels, row_grain(packed->storage_in), pack_range,
+                    &job);
   int64_t fault = lat__first_index_get(&job.fault);
   if (fault != LAT__NO_INDEX) {
     status = fail_at(op, &job.rows, fault);
@@ -346,6 +352,7 @@ lat_status lat_dequantize_weight(lat_context *context, const lat_quantized_weigh
   if (status) return status;
   unpack_job job = {.weight = weight, .data = lat_array_data(*out)};
   weight_rows_of(&(*out)->view, &job.rows);
-  lat__parallel_for(context, weight->n_kernels * weight->out_channels, ROW_GRAIN, unpack_range, &job);
+  lat__parallel_for(context, weight->n_kernels * weight->out_channels, row_grain(weight->storage_in), unpack_range,
+                    &job);
   return LAT_STATUS_OK;
 }
