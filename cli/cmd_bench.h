@@ -39,7 +39,8 @@ LAT_CHECKED lat_status bench_repeat(const bench_policy *policy, bench_step step,
 /// and again; the best of some windows. Errors: OUT_OF_MEMORY, DEVICE_ERROR (threads cannot be started).
 LAT_CHECKED lat_status bench_copy_bandwidth(int32_t n_threads, size_t bytes, double *gigabytes_per_second);
 
-/// float32 multiply-add limit of the context's threads and level in GFLOP/s: the best of some windows.
+/// float32 multiply-add limit of the context's threads and level in GFLOP/s: the best of some windows, and of what this
+/// process measured before.
 LAT_CHECKED lat_status bench_fma_peak(lat_context *context, double *gflops);
 
 /// What was measured of one problem. Reals that do not apply are NaN.

@@ -62,14 +62,35 @@ lat_status bench_repeat(const bench_policy *policy, bench_step step, void *user,
 enum { N_WINDOWS = 24 };
 static const double window_seconds = 0.004;
 
+/// Best multiply-add rates of this process. A limit does not fall: what an earlier problem saw holds for later ones.
+typedef struct seen_peak {
+  int32_t threads;
+  lat_cpu_level level;
+  double gflops;
+} seen_peak;
+
+static double *find_peak(const lat_context *context) {
+  static seen_peak seen[16];
+  size_t i = 0;
+  int32_t threads = lat_context_threads(context);
+  lat_cpu_level level = lat_context_cpu_level(context);
+  while (i + 1 < sizeof seen / sizeof seen[0] && seen[i].threads &&
+         (seen[i].threads != threads || seen[i].level != level)) {
+    i++;
+  }
+  if (seen[i].threads != threads || seen[i].level != level) seen[i] = (seen_peak){threads, level, 0.0};
+  return &seen[i].gflops;
+}
+
 lat_status bench_fma_peak(lat_context *context, double *gflops) {
-  *gflops = 0.0;
+  double *best = find_peak(context);
   for (int i = 0; i < N_WINDOWS; i++) {
     double once;
     lat_status status = lat_measure_fma_peak(context, window_seconds, &once);
     if (status) return status;
-    *gflops = fmax(*gflops, once);
+    *best = fmax(*best, once);
   }
+  *gflops = *best;
   return LAT_STATUS_OK;
 }
 
