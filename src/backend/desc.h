@@ -210,8 +210,7 @@ typedef struct lat__interpolate_desc {
 
 /// Closed-ball neighbours of query coordinates; a duplicated source is seen once, by its first row.
 typedef struct lat__radius_desc {
-  const int32_t *source_rows; ///< (n_sources, 4)
-  int64_t n_sources;
+  const lat__coord_order *source_order;
   const int32_t *query_rows; ///< (n_queries, 4)
   int64_t n_queries;
   double radius;

@@ -23,6 +23,10 @@ lat_status lat__cpu_downsample(lat_context *context, const lat__coord_order *ord
 // cpu_relation.c
 lat_status lat__cpu_relation_build(lat_context *context, const lat__relation_desc *desc, lat__pairs *out);
 
+// cpu_radius.c, cpu_gather.c
+lat_status lat__cpu_radius(lat_context *context, const lat__radius_desc *desc, lat__radius_result *out);
+lat_status lat__cpu_gather(lat_context *context, const lat__gather_desc *desc);
+
 // cpu_conv.c
 lat_status lat__cpu_conv(lat_context *context, const lat__conv_desc *desc);
 void lat__cpu_conv_algorithm(lat_context *context, const lat__conv_desc *desc, char *text, size_t text_bytes);
