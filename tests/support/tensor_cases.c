@@ -90,8 +90,10 @@ double *lat_test_read(lat_array_view view) {
   int64_t n = count_of(view);
   double *values = malloc((size_t)(n > 0 ? n : 1) * sizeof *values);
   for (int64_t i = 0; i < n; i++) {
-    values[i] = view.dtype == LAT_DTYPE_F32 ? (double)((const float *)view.data)[i]
-                                            : (double)lat_f16_to_f32(((const uint16_t *)view.data)[i]);
+    const uint16_t *half = view.data;
+    if (view.dtype == LAT_DTYPE_F32) values[i] = (double)((const float *)view.data)[i];
+    if (view.dtype == LAT_DTYPE_F16) values[i] = (double)lat_f16_to_f32(half[i]);
+    if (view.dtype == LAT_DTYPE_BF16) values[i] = (double)lat_bf16_to_f32(half[i]);
   }
   return values;
 }
