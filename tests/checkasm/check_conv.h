@@ -37,12 +37,13 @@ static void check_gemm_case(const checker *c, const gemm_case *g) {
   int64_t x_floats = n_x > 0 ? (n_x - 1) * x_stride + g->c_in : 0;
   float *x = guarded_alloc((size_t)x_floats * sizeof(float));
   float *dense = guarded_alloc((size_t)(g->c_in * g->columns) * sizeof(float));
-  int32_t *in_rows = guarded_alloc((size_t)g->n_pairs * sizeof *in_rows);
+  int64_t n_ahead = g->gathers ? g->n_pairs + random_below(60) : 0;
+  int32_t *in_rows = guarded_alloc((size_t)n_ahead * sizeof *in_rows);
   uint16_t *out_rows = guarded_alloc((size_t)g->n_pairs * sizeof *out_rows);
   fill_floats(x, x_floats);
   fill_floats(dense, g->c_in * g->columns);
-  for (int64_t p = 0; p < g->n_pairs; p++) in_rows[p] = (int32_t)random_below(n_x);
-  if (g->n_pairs > 0) in_rows[random_below(g->n_pairs)] = (int32_t)(n_x - 1);
+  for (int64_t p = 0; p < n_ahead; p++) in_rows[p] = (int32_t)random_below(n_x);
+  if (g->gathers && g->n_pairs > 0) in_rows[random_below(g->n_pairs)] = (int32_t)(n_x - 1);
   fill_distinct(out_rows, g->n_pairs, n_y);
   int64_t y_floats = n_y > 0 ? (n_y - 1) * y_stride + g->columns : 0;
   size_t y_bytes = (size_t)y_floats * sizeof(float);
@@ -56,6 +57,7 @@ static void check_gemm_case(const checker *c, const gemm_case *g) {
                                   .in_rows = g->gathers ? in_rows : NULL,
                                   .out_rows = g->scatters ? out_rows : NULL,
                                   .n_pairs = g->n_pairs,
+                                  .n_ahead = n_ahead,
                                   .w = gemm_panels(tables[i], dense, g->c_in, g->columns),
                                   .c_in = g->c_in,
                                   .columns = g->columns,

@@ -19,8 +19,8 @@
 
 /// Below this many multiply-adds a second thread costs more than it brings.
 #define SERIAL_WORK ((int64_t)1 << 20)
-/// Floats of widened input rows that stay in the L1 cache.
-#define WIDENED_FLOATS 4096
+/// Floats of input rows that stay in the L1 cache from one weight panel to the next.
+#define PASS_FLOATS 4096
 /// A multiple of every tile's rows.
 #define PASS_ROWS_STEP 24
 
@@ -40,13 +40,15 @@ typedef struct pair_list {
   const int32_t *in_rows;
   const uint16_t *out_rows;
   int64_t n_pairs;
+  int64_t n_ahead; ///< entries from in_rows to the end of all lists
 } pair_list;
 
 static pair_list list_of(const conv_job *job, int64_t block, int64_t n_rows, int32_t k) {
   const lat__pairs *pairs = job->desc->pairs;
-  if (!pairs) return (pair_list){NULL, NULL, n_rows};
+  if (!pairs) return (pair_list){NULL, NULL, n_rows, 0};
   const int64_t *offset = pairs->offsets + block * pairs->n_kernels + k;
-  return (pair_list){pairs->in_rows + offset[0], pairs->local_rows + offset[0], offset[1] - offset[0]};
+  return (pair_list){pairs->in_rows + offset[0], pairs->local_rows + offset[0], offset[1] - offset[0],
+                     pairs->n_edges - offset[0]};
 }
 
 /// sums += x W_k over one pair list.
@@ -60,6 +62,7 @@ static void run_list(const conv_job *job, const pair_list *list, int64_t first_r
         .in_rows = list->in_rows ? list->in_rows + p : NULL,
         .out_rows = list->out_rows ? list->out_rows + p : NULL,
         .n_pairs = lat__min_i64(job->pass_rows, list->n_pairs - p),
+        .n_ahead = list->n_ahead - p,
         .w = job->panels + k * job->kernel_floats,
         .c_in = c_in,
         .columns = job->columns,
@@ -72,6 +75,7 @@ static void run_list(const conv_job *job, const pair_list *list, int64_t first_r
                           c_in, widened);
       args.x = widened;
       args.in_rows = NULL;
+      args.n_ahead = 0;
     } else {
       args.x = (const float *)desc->x + first;
     }
@@ -132,16 +136,16 @@ static int64_t work_of(const lat__conv_desc *desc) {
 static lat_status run_gemm(lat_context *context, const lat__conv_desc *desc, const lat__cpu_kernels *kernels) {
   lat_status status = LAT_STATUS_OK;
   float *panels = NULL;
-  conv_job job = {.desc = desc, .kernels = kernels, .pass_rows = LAT__PAIR_BLOCK_ROWS};
+  conv_job job = {.desc = desc, .kernels = kernels};
   LAT_TRY(lat__cpu_conv_panel_floats(desc, kernels, &job.columns, &job.kernel_floats), done);
   LAT_TRY(lat__cpu_conv_pack(context, desc, kernels, &panels), done);
   job.panels = panels;
   if (desc->dtype_out != LAT_DTYPE_F32 || job.columns != desc->c_out) {
     LAT_TRY(alloc_scratch(context, LAT__PAIR_BLOCK_ROWS, job.columns, &job.sums), done);
   }
+  int64_t steps = PASS_FLOATS / PASS_ROWS_STEP / lat__max_i64(1, desc->c_in);
+  job.pass_rows = lat__min_i64(LAT__PAIR_BLOCK_ROWS, lat__max_i64(1, steps) * PASS_ROWS_STEP);
   if (desc->dtype != LAT_DTYPE_F32) {
-    int64_t steps = WIDENED_FLOATS / PASS_ROWS_STEP / lat__max_i64(1, desc->c_in);
-    job.pass_rows = lat__min_i64(LAT__PAIR_BLOCK_ROWS, lat__max_i64(1, steps) * PASS_ROWS_STEP);
     LAT_TRY(alloc_scratch(context, job.pass_rows, desc->c_in, &job.rows), done);
   }
   int64_t n_blocks = lat__ceil_div_i64(desc->n_out, LAT__PAIR_BLOCK_ROWS);

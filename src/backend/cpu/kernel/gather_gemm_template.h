@@ -23,19 +23,21 @@
 #define GEMM_VECTORS 4
 #endif
 #define GEMM_MAX_ROWS 8
-#define GEMM_PREFETCH_PAIRS 8
-#define GEMM_LINE_FLOATS 16
+#define GEMM_LINE_FLOATS 16 // of a cache line
 
 /// Rows of a tile of `vectors` vectors: enough independent chains, few enough registers.
-static LAT_ALWAYS_INLINE int KERNEL(gemm_rows)(int64_t vectors) {
+static LAT_ALWAYS_INLINE int KERNEL(gemm_tile_rows)(int64_t vectors) {
   if (V_LANES == 1) return 1;
   if (vectors == GEMM_VECTORS) return GEMM_ROWS;
   return GEMM_MAX_ROWS;
 }
 
+/// Asks for the input rows of a later tile, far enough ahead that they arrive from L3 in time. It looks past the list
+/// into the ones that follow: a list is short, and its first rows would all come late.
 static LAT_ALWAYS_INLINE void KERNEL(gemm_prefetch)(const lat__gather_gemm_args *args, int64_t first, int rows) {
-  if (!args->in_rows || first + GEMM_PREFETCH_PAIRS + rows > args->n_pairs) return;
-  const int32_t *next = args->in_rows + first + GEMM_PREFETCH_PAIRS;
+  const int64_t ahead = first + (args->c_in <= 16 ? 32 : 16);
+  if (ahead + rows > args->n_ahead) return;
+  const int32_t *next = args->in_rows + ahead;
   KERNEL_UNROLL
   for (int i = 0; i < rows; i++) {
     const float *row = args->x + next[i] * args->x_stride;
@@ -43,28 +45,29 @@ static LAT_ALWAYS_INLINE void KERNEL(gemm_prefetch)(const lat__gather_gemm_args 
   }
 }
 
-/// Pairs [first, first + rows) times one panel. `rows` and `vectors` are constants where this is inlined.
-static LAT_ALWAYS_INLINE void KERNEL(gemm_tile)(const lat__gather_gemm_args *args, int64_t first, int64_t column,
-                                                const int rows, const int vectors) {
+/// Where the rows of a tile lie.
+typedef struct gemm_rows {
   const float *x[GEMM_MAX_ROWS];
   float *y[GEMM_MAX_ROWS];
+} gemm_rows;
+
+/// One tile: rows times one panel `w` of (c_in, vectors). `rows` and `vectors` are constants where this is inlined.
+static LAT_ALWAYS_INLINE void KERNEL(gemm_tile)(const gemm_rows *at, const float *w, int64_t c_in, const int rows,
+                                                const int vectors) {
   vf32 acc[GEMM_MAX_ROWS][GEMM_VECTORS];
   KERNEL_UNROLL
   for (int i = 0; i < rows; i++) {
-    x[i] = args->x + (args->in_rows ? args->in_rows[first + i] : first + i) * args->x_stride;
-    y[i] = args->y + (args->out_rows ? args->out_rows[first + i] : first + i) * args->y_stride + column;
     KERNEL_UNROLL
-    for (int j = 0; j < vectors; j++) acc[i][j] = v_load(y[i] + j * V_LANES);
+    for (int j = 0; j < vectors; j++) acc[i][j] = v_load(at->y[i] + j * V_LANES);
   }
-  const float *w = args->w + column * args->c_in;
-  const int64_t c_in = args->c_in;
+  KERNEL_UNROLL_TWICE
   for (int64_t ci = 0; ci < c_in; ci++, w += vectors * V_LANES) {
     vf32 panel[GEMM_VECTORS];
     KERNEL_UNROLL
     for (int j = 0; j < vectors; j++) panel[j] = v_load(w + j * V_LANES);
     KERNEL_UNROLL
     for (int i = 0; i < rows; i++) {
-      vf32 value = v_set1(x[i][ci]);
+      vf32 value = v_set1(at->x[i][ci]);
       KERNEL_UNROLL
       for (int j = 0; j < vectors; j++) acc[i][j] = v_fma(value, panel[j], acc[i][j]);
     }
@@ -72,28 +75,42 @@ static LAT_ALWAYS_INLINE void KERNEL(gemm_tile)(const lat__gather_gemm_args *arg
   KERNEL_UNROLL
   for (int i = 0; i < rows; i++) {
     KERNEL_UNROLL
-    for (int j = 0; j < vectors; j++) v_store(y[i] + j * V_LANES, acc[i][j]);
+    for (int j = 0; j < vectors; j++) v_store(at->y[i] + j * V_LANES, acc[i][j]);
   }
+}
+
+/// Row i of a tile is pair p.
+static LAT_ALWAYS_INLINE void KERNEL(gemm_locate)(const lat__gather_gemm_args *args, int64_t p, int64_t column, int i,
+                                                  gemm_rows *at) {
+  at->x[i] = args->x + (args->in_rows ? args->in_rows[p] : p) * args->x_stride;
+  at->y[i] = args->y + (args->out_rows ? args->out_rows[p] : p) * args->y_stride + column;
 }
 
 /// All pairs times one panel of `vectors` vectors (a constant where this is inlined).
 static LAT_ALWAYS_INLINE void KERNEL(gemm_panel)(const lat__gather_gemm_args *args, int64_t column, const int vectors) {
-  const int rows = KERNEL(gemm_rows)(vectors);
+  const int rows = KERNEL(gemm_tile_rows)(vectors), half = (rows + 1) / 2;
+  const float *w = args->w + column * args->c_in;
+  gemm_rows at;
   int64_t p = 0;
   for (; p + rows <= args->n_pairs; p += rows) {
-    KERNEL(gemm_prefetch)(args, p, rows);
-    KERNEL(gemm_tile)(args, p, column, rows, vectors);
+    if (column == 0) KERNEL(gemm_prefetch)(args, p, rows);
+    KERNEL_UNROLL
+    for (int i = 0; i < rows; i++) KERNEL(gemm_locate)(args, p + i, column, i, &at);
+    KERNEL(gemm_tile)(&at, w, args->c_in, rows, vectors);
   }
-  // What is left is less than one tile: halves of it, then single rows.
-  if (rows > 4 && p + 4 <= args->n_pairs) {
-    KERNEL(gemm_tile)(args, p, column, 4, vectors);
-    p += 4;
+  // What is left is less than a tile: one whole or half tile whose missing rows read a real row and write to a spare one.
+  int left = (int)(args->n_pairs - p);
+  if (left == 0) return;
+  float spare[GEMM_VECTORS * V_LANES] = {0};
+  for (int i = 0; i < rows; i++) {
+    KERNEL(gemm_locate)(args, p + (i < left ? i : 0), column, i, &at);
+    if (i >= left) at.y[i] = spare;
   }
-  if (rows > 2 && p + 2 <= args->n_pairs) {
-    KERNEL(gemm_tile)(args, p, column, 2, vectors);
-    p += 2;
+  if (left > half) {
+    KERNEL(gemm_tile)(&at, w, args->c_in, rows, vectors);
+  } else {
+    KERNEL(gemm_tile)(&at, w, args->c_in, half, vectors);
   }
-  for (; p < args->n_pairs; p++) KERNEL(gemm_tile)(args, p, column, 1, vectors);
 }
 
 static void KERNEL(gather_gemm_f32)(const lat__gather_gemm_args *args) {
@@ -110,5 +127,4 @@ static void KERNEL(gather_gemm_f32)(const lat__gather_gemm_args *args) {
 }
 
 #undef GEMM_MAX_ROWS
-#undef GEMM_PREFETCH_PAIRS
 #undef GEMM_LINE_FLOATS

@@ -17,8 +17,10 @@
 /// Before a loop whose bounds are constants after inlining: it disappears, and its arrays live in registers.
 #if defined(__clang__)
 #define KERNEL_UNROLL _Pragma("clang loop unroll(full)")
+#define KERNEL_UNROLL_TWICE _Pragma("clang loop unroll_count(2)")
 #else
 #define KERNEL_UNROLL _Pragma("GCC unroll 32")
+#define KERNEL_UNROLL_TWICE _Pragma("GCC unroll 2")
 #endif
 
 #include "backend/cpu/kernel/feature_rows_template.h"
