@@ -191,7 +191,7 @@ typedef struct lat__voxel_reduce_desc {
   int reduction;               ///< lat_voxel_reduction
   const int32_t *inverse_rows; ///< (n_points,)
   const int32_t *counts;       ///< (n_voxels,)
-  const void *x;               ///< (n_points, channels), rows `x_stride` elements apart
+  const void *x;               ///< (n_points, channels), rows `x_stride` elements apart: `channels` for 16-bit dtypes
   int64_t x_stride;
   void *y; ///< (n_voxels, channels)
 } lat__voxel_reduce_desc;

@@ -123,7 +123,7 @@ static lat_status check_dtypes(const char *op, const lat_quantized_info *info) {
   if (info->words.dtype != LAT_DTYPE_U32) {
     status = lat_fail(LAT_STATUS_INVALID_DTYPE, "%s: words must be uint32: got %s, expected uint32", op,
                       lat_dtype_name(info->words.dtype));
-  } else if (!lat__dtype_is_feature(info->scales.dtype)) {
+  } else if (info->scales.dtype != LAT_DTYPE_F32 && info->scales.dtype != LAT_DTYPE_F16) {
     status = lat_fail(LAT_STATUS_INVALID_DTYPE, "%s: scales must be float16 or float32: got %s, expected one of them",
                       op, lat_dtype_name(info->scales.dtype));
   } else if (info->biases.dtype != info->scales.dtype) {

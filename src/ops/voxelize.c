@@ -34,9 +34,10 @@ static lat_status run(lat_context *context, const char *op, const lat_quantizati
   lat_status status = LAT_STATUS_OK;
   lat_array *x = NULL, *y = NULL;
   int64_t n_voxels = lat_coords_count(quantization->coords);
-  // Rows may lie apart (intensities beside coordinates); other steps within a row are copied away.
-  bool rows_contiguous = features->stride[1] == 1 || features->shape[1] <= 1;
-  if (!rows_contiguous) LAT_TRY(lat__view_contiguous_array(context, op, features, &x), done);
+  // float32 rows may lie apart (intensities beside coordinates); other views with gaps are copied first.
+  bool direct = features->dtype == LAT_DTYPE_F32 ? features->stride[1] == 1 || features->shape[1] <= 1
+                                                 : lat__view_contiguous(features);
+  if (!direct) LAT_TRY(lat__view_contiguous_array(context, op, features, &x), done);
   LAT_TRY(lat__array_new_2d(context, op, features->dtype, n_voxels, features->shape[1], &y), done);
   lat__voxel_reduce_desc desc = {.n_points = features->shape[0],
                                  .n_voxels = n_voxels,
@@ -46,7 +47,8 @@ static lat_status run(lat_context *context, const char *op, const lat_quantizati
                                  .inverse_rows = quantization->inverse_rows->view.data,
                                  .counts = quantization->counts->view.data,
                                  .x = x ? x->view.data : features->data,
-                                 .x_stride = x ? features->shape[1] : features->stride[0],
+                                 .x_stride = direct && features->dtype == LAT_DTYPE_F32 ? features->stride[0]
+                                                                                        : features->shape[1],
                                  .y = lat_array_data(y)};
   LAT_TRY(lat__backend_of(context)->voxel_reduce(context, &desc), done);
   LAT_TRY(lat__tensor_new(context, op, quantization->coords, y, NULL, out), done);

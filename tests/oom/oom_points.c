@@ -74,6 +74,24 @@ static lat_status nearest_body(lat_context *context) {
   return devoxelize_with(context, LAT_INTERPOLATION_NEAREST);
 }
 
+// 16-bit rows pass through workspace.
+static lat_status half_body(lat_context *context) {
+  static const uint16_t halves[N_POINTS][4];
+  lat_array_view point_view = lat_view_2d(points, LAT_DTYPE_F32, N_POINTS, 3);
+  lat_array_view half_view = lat_view_2d(halves, LAT_DTYPE_F16, N_POINTS, 4);
+  lat_voxel_grid grid = lat_voxel_grid_cube(0.5);
+  lat_tensor *voxels = NULL;
+  lat_array *feats = NULL;
+  lat_status status = lat_voxelize(context, &point_view, &half_view, &grid, LAT_VOXEL_SUM, &voxels);
+  if (status == LAT_STATUS_OK) {
+    status = lat_devoxelize(context, &point_view, voxels, &grid, LAT_INTERPOLATION_LINEAR, &feats);
+  } else {
+    assert_null(voxels);
+  }
+  lat_tensor_release(voxels);
+  return lat_test_oom_finish_array(status, feats);
+}
+
 #define OOM_TEST(body)                                                                                                 \
   static void body##_survives(void **state) {                                                                          \
     (void)state;                                                                                                       \
@@ -83,13 +101,13 @@ OOM_TEST(quantize_body)
 OOM_TEST(voxelize_body)
 OOM_TEST(linear_body)
 OOM_TEST(nearest_body)
+OOM_TEST(half_body)
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(quantize_body_survives),
-      cmocka_unit_test(voxelize_body_survives),
-      cmocka_unit_test(linear_body_survives),
-      cmocka_unit_test(nearest_body_survives),
+      cmocka_unit_test(quantize_body_survives), cmocka_unit_test(voxelize_body_survives),
+      cmocka_unit_test(linear_body_survives),   cmocka_unit_test(nearest_body_survives),
+      cmocka_unit_test(half_body_survives),
   };
   return cmocka_run_group_tests(tests, fill_inputs, NULL);
 }

@@ -181,6 +181,8 @@ static void bad_weights_are_refused(void **state) {
   assert_refused(&view, -4, 32, LAT_STATUS_INVALID_ARGUMENT, "bits must be 4 or 8: got -4");
   assert_refused(&view, 4, 16, LAT_STATUS_INVALID_ARGUMENT, "group_size must be 32, 64, or 128: got 16");
   assert_refused(&view, 8, 256, LAT_STATUS_INVALID_ARGUMENT, "group_size must be 32, 64, or 128");
+  view.dtype = LAT_DTYPE_BF16;
+  assert_refused(&view, 4, 32, LAT_STATUS_INVALID_DTYPE, "supports float16 and float32: got bfloat16");
   view.dtype = LAT_DTYPE_F64;
   assert_refused(&view, 4, 32, LAT_STATUS_INVALID_DTYPE,
                  "weight quantization supports float16 and float32: got float64");
@@ -326,6 +328,8 @@ static void bad_arrays_of_parts_are_refused(void **state) {
   assert_parts_refused(bad, LAT_STATUS_INVALID_DTYPE, "words must be uint32: got int32");
   bad = good, bad.scales.dtype = LAT_DTYPE_I32;
   assert_parts_refused(bad, LAT_STATUS_INVALID_DTYPE, "scales must be float16 or float32: got int32");
+  bad = good, bad.scales.dtype = LAT_DTYPE_BF16;
+  assert_parts_refused(bad, LAT_STATUS_INVALID_DTYPE, "scales must be float16 or float32: got bfloat16");
   bad = good, bad.biases.dtype = LAT_DTYPE_F16;
   assert_parts_refused(bad, LAT_STATUS_INVALID_DTYPE,
                        "biases must have the dtype of scales: got float16, expected float32");

@@ -5,8 +5,8 @@
 #include <lattice/points.h>
 
 #include "backend/cpu/cpu_backend.h"
+#include "backend/cpu/cpu_rows.h"
 #include "core/alloc.h"
-#include "core/array_internal.h"
 #include "core/checked.h"
 #include "core/compiler.h"
 #include "core/first_index.h"
@@ -15,8 +15,8 @@
 #define POINT_GRAIN 8192
 #define VOXEL_GRAIN 1024
 
-/// Channels that one pass over the points of a 16-bit voxel accumulates.
-#define CHANNEL_BLOCK 32
+/// 16-bit rows that are widened together.
+#define TILE_ROWS 8
 
 /// Where a point lies on one axis: cell + fraction. The fraction holds a float32 value for float32 points.
 typedef struct axis_position {
@@ -153,6 +153,8 @@ typedef struct reduce_job {
   const lat__voxel_reduce_desc *desc;
   const int32_t *ends;   ///< (n_voxels,): one past the voxel's last entry of `points`
   const int32_t *points; ///< (n_points,): points by voxel, ascending within one
+  const lat__cpu_kernels *kernels;
+  float *scratch; ///< for each worker a row of sums and TILE_ROWS widened rows; NULL for float32
 } reduce_job;
 
 /// float32 sums are kept in the result itself.
@@ -167,30 +169,34 @@ static void reduce_voxel_f32(const reduce_job *job, int64_t v, const int32_t *po
   }
 }
 
-static void reduce_voxel_16bit(const reduce_job *job, int64_t v, const int32_t *points, float scale) {
+/// 16-bit rows are widened a tile at a time; sums are rounded once they are complete.
+static void reduce_voxel_16bit(const reduce_job *job, int64_t v, const int32_t *points, float scale, int worker) {
   const lat__voxel_reduce_desc *desc = job->desc;
-  for (int64_t first = 0; first < desc->channels; first += CHANNEL_BLOCK) {
-    int64_t count = lat__min_i64(CHANNEL_BLOCK, desc->channels - first);
-    float sums[CHANNEL_BLOCK] = {0};
-    for (int32_t i = 0; i < desc->counts[v]; i++) {
-      int64_t at = points[i] * desc->x_stride + first;
-      for (int64_t c = 0; c < count; c++) sums[c] += lat__float_load(desc->dtype, desc->x, at + c) * scale;
+  const int64_t channels = desc->channels;
+  float *sums = job->scratch + worker * (TILE_ROWS + 1) * channels;
+  float *rows = sums + channels;
+  for (int64_t c = 0; c < channels; c++) sums[c] = 0.0f;
+  for (int64_t i = 0; i < desc->counts[v]; i += TILE_ROWS) {
+    int64_t n_rows = lat__min_i64(TILE_ROWS, desc->counts[v] - i);
+    lat__cpu_widen_rows(job->kernels, desc->dtype, desc->x, points + i, n_rows, channels, rows);
+    for (int64_t r = 0; r < n_rows; r++) {
+      for (int64_t c = 0; c < channels; c++) sums[c] += rows[r * channels + c] * scale;
     }
-    for (int64_t c = 0; c < count; c++) lat__float_store(desc->dtype, desc->y, v * desc->channels + first + c, sums[c]);
   }
+  lat__cpu_finish_rows(job->kernels, desc->dtype, sums, channels, NULL, 1, channels,
+                       (uint16_t *)desc->y + v * channels);
 }
 
 static void reduce_range(void *arg, int64_t begin, int64_t end, int worker) {
   const reduce_job *job = arg;
   const lat__voxel_reduce_desc *desc = job->desc;
-  (void)worker;
   for (int64_t v = begin; v < end; v++) {
     const int32_t *points = job->points + job->ends[v] - desc->counts[v];
     float scale = desc->reduction == LAT_VOXEL_MEAN ? 1.0f / (float)desc->counts[v] : 1.0f;
     if (desc->dtype == LAT_DTYPE_F32) {
       reduce_voxel_f32(job, v, points, scale);
     } else {
-      reduce_voxel_16bit(job, v, points, scale);
+      reduce_voxel_16bit(job, v, points, scale, worker);
     }
   }
 }
@@ -207,14 +213,20 @@ static void sort_points(const lat__voxel_reduce_desc *desc, int32_t *ends, int32
 
 lat_status lat__cpu_voxel_reduce(lat_context *context, const lat__voxel_reduce_desc *desc) {
   lat_status status = LAT_STATUS_OK;
-  void *ends = NULL, *points = NULL;
+  void *ends = NULL, *points = NULL, *scratch = NULL;
+  if (desc->n_voxels == 0) return LAT_STATUS_OK;
   LAT_TRY(lat__alloc_items(context, "voxelize", desc->n_voxels, sizeof(int32_t), &ends), done);
   LAT_TRY(lat__alloc_items(context, "voxelize", desc->n_points, sizeof(int32_t), &points), done);
+  if (desc->dtype != LAT_DTYPE_F32) {
+    size_t row_bytes = (size_t)desc->channels * sizeof(float);
+    LAT_TRY(lat__alloc_items(context, "voxelize", (TILE_ROWS + 1) * context->n_threads, row_bytes, &scratch), done);
+  }
   sort_points(desc, ends, points);
-  reduce_job job = {desc, ends, points};
+  reduce_job job = {desc, ends, points, lat__cpu_kernels_for(context), scratch};
   lat__parallel_for(context, desc->n_voxels, VOXEL_GRAIN, reduce_range, &job);
 done:
   lat__free(context, ends);
   lat__free(context, points);
+  lat__free(context, scratch);
   return status;
 }
