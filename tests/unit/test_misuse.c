@@ -1,43 +1,19 @@
 // NULL for every pointer argument of every public function that reports a status: refused with a text that names the
-// operation and the argument, and the output handle is cleared. Wrong sizes in every options struct are refused too.
+// operation and the argument, and the output handle is cleared. The headers are read to see that no function is forgotten.
 //
 // A call passes good arguments but the one numbered `missing`, which is NULL; -1 leaves all of them good, and the call
 // must then succeed, so that a refusal is due to the NULL alone.
 
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <lattice/lattice.h>
 
-#include "support/test_support.h"
+#include "support/good_arguments.h"
 
-#define N_ROWS 4
-#define CHANNELS 2
-
-/// Good arguments, shared by all calls.
-static struct {
-  lat_context *context;
-  int32_t rows[N_ROWS * 4];
-  float floats[256];
-  double range[2];
-  float buffer[N_ROWS * CHANNELS];
-  char cloud_path[64], image_path[64];
-  lat_array_view coord_view, feat_view, position_view, value_view, image_view;
-  lat_weight conv_weight, linear_weight;
-  lat_voxel_grid grid;
-  lat_array *array;
-  lat_coords *coords;
-  lat_tensor *tensor;
-  lat_relation *relation;
-  lat_quantized_weight *packed;
-  lat_quantized_info info;
-  lat_quantization *quantization;
-  lat_cloud *cloud;
-} good;
-
-static const int64_t shape[2] = {N_ROWS, CHANNELS};
+static const int64_t shape[2] = {GOOD_ROWS, GOOD_CHANNELS};
 
 /// Where calls write. Before a call every handle holds the good one, so that clearing and success both show.
 static struct {
@@ -46,11 +22,13 @@ static struct {
   lat_coords *coords;
   lat_tensor *tensor;
   lat_relation *relation;
+  lat_neighbors *neighbors;
   lat_quantized_weight *packed;
   lat_quantization *quantization;
   lat_cloud *cloud;
   lat_relation_edge_list edges;
   lat_relation_csr csr;
+  double gflops;
 } out;
 
 static void reset_out(void) {
@@ -59,6 +37,7 @@ static void reset_out(void) {
   out.coords = good.coords;
   out.tensor = good.tensor;
   out.relation = good.relation;
+  out.neighbors = good.neighbors;
   out.packed = good.packed;
   out.quantization = good.quantization;
   out.cloud = good.cloud;
@@ -66,8 +45,8 @@ static void reset_out(void) {
 
 /// How many handles the call cleared.
 static int count_cleared(void) {
-  return !out.context + !out.array + !out.coords + !out.tensor + !out.relation + !out.packed + !out.quantization +
-         !out.cloud;
+  return !out.context + !out.array + !out.coords + !out.tensor + !out.relation + !out.neighbors + !out.packed +
+         !out.quantization + !out.cloud;
 }
 
 /// Releases what a successful call made. (A cached relation may be the good one itself, with one more reference.)
@@ -77,52 +56,10 @@ static void release_out(int relation_made) {
   if (out.coords != good.coords) lat_coords_release(out.coords);
   if (out.tensor != good.tensor) lat_tensor_release(out.tensor);
   if (relation_made) lat_relation_release(out.relation);
+  if (out.neighbors != good.neighbors) lat_neighbors_release(out.neighbors);
   if (out.packed != good.packed) lat_quantized_weight_release(out.packed);
   if (out.quantization != good.quantization) lat_quantization_release(out.quantization);
   if (out.cloud != good.cloud) lat_cloud_release(out.cloud);
-}
-
-static int set_up(void **state) {
-  (void)state;
-  for (int r = 0; r < N_ROWS; r++) good.rows[4 * r + 1] = r;
-  for (int i = 0; i < 256; i++) good.floats[i] = 0.25f;
-  good.range[1] = 1.0;
-  good.coord_view = lat_view_2d(good.rows, LAT_DTYPE_I32, N_ROWS, 4);
-  good.feat_view = lat_view_2d(good.floats, LAT_DTYPE_F32, N_ROWS, CHANNELS);
-  good.position_view = lat_view_2d(good.floats, LAT_DTYPE_F32, N_ROWS, 3);
-  good.value_view = lat_view_1d(good.floats, LAT_DTYPE_F32, N_ROWS);
-  good.image_view = lat_view(good.floats, LAT_DTYPE_U8, 3, (const int64_t[]){2, 2, 3});
-  good.conv_weight = lat_weight_dense(lat_view(good.floats, LAT_DTYPE_F32, 5, (const int64_t[]){1, 3, 3, 3, CHANNELS}));
-  good.linear_weight = lat_weight_dense(good.feat_view);
-  good.grid = lat_voxel_grid_cube(1.0);
-  snprintf(good.cloud_path, sizeof good.cloud_path, "test_misuse_%ld.ply", (long)getpid());
-  snprintf(good.image_path, sizeof good.image_path, "test_misuse_%ld.png", (long)getpid());
-  lat_test_assert_ok(lat_context_create(NULL, &good.context));
-  lat_test_assert_ok(lat_array_create(good.context, &good.feat_view, &good.array));
-  lat_test_assert_ok(lat_coords_create(good.context, &good.coord_view, NULL, &good.coords));
-  lat_test_assert_ok(lat_tensor_create(good.context, good.coords, &good.feat_view, NULL, &good.tensor));
-  lat_test_assert_ok(lat_relation_create_forward(good.context, good.coords, NULL, &good.relation));
-  lat_test_assert_ok(lat_quantize_weight(good.context, &good.feat_view, NULL, &good.packed));
-  lat_test_assert_ok(lat_sparse_quantize(good.context, &good.position_view, &good.grid, &good.quantization));
-  lat_test_assert_ok(lat_cloud_create(good.context, &good.position_view, &good.cloud));
-  lat_test_assert_ok(lat_cloud_write_ply(good.context, good.cloud, good.cloud_path, NULL));
-  good.info = lat_quantized_weight_info(good.packed);
-  return 0;
-}
-
-static int tear_down(void **state) {
-  (void)state;
-  remove(good.cloud_path);
-  remove(good.image_path);
-  lat_cloud_release(good.cloud);
-  lat_quantization_release(good.quantization);
-  lat_quantized_weight_release(good.packed);
-  lat_relation_release(good.relation);
-  lat_tensor_release(good.tensor);
-  lat_coords_release(good.coords);
-  lat_array_release(good.array);
-  lat_context_destroy(good.context);
-  return 0;
 }
 
 // --- the calls: argument numbers are those of the table below ---
@@ -138,6 +75,10 @@ static lat_context *context(int missing) {
 
 static lat_status context_create(int missing) {
   return lat_context_create(NULL, missing == 0 ? NULL : &out.context);
+}
+
+static lat_status measure_fma_peak(int missing) {
+  return lat_measure_fma_peak(context(missing), 1e-6, missing == 1 ? NULL : &out.gflops);
 }
 
 static lat_status array_create(int missing) {
@@ -223,6 +164,16 @@ static lat_status relation_group_edges(int missing) {
                                   missing == 2 ? NULL : &out.csr);
 }
 
+static lat_status neighbors_create_radius(int missing) {
+  return lat_neighbors_create_radius(context(missing), unless(missing == 1, good.coords), NULL, &good.radius,
+                                     missing == 2 ? NULL : &out.neighbors);
+}
+
+static lat_status gather_neighbor_features(int missing) {
+  return lat_gather_neighbor_features(context(missing), unless(missing == 1, &good.feat_view),
+                                      unless(missing == 2, good.neighbors), missing == 3 ? NULL : &out.array);
+}
+
 static lat_status conv3d(int missing) {
   return lat_conv3d(context(missing), unless(missing == 1, good.tensor), unless(missing == 2, &good.conv_weight), NULL,
                     NULL, missing == 3 ? NULL : &out.tensor);
@@ -231,6 +182,12 @@ static lat_status conv3d(int missing) {
 static lat_status subm_conv3d(int missing) {
   return lat_subm_conv3d(context(missing), unless(missing == 1, good.tensor), unless(missing == 2, &good.conv_weight),
                          NULL, NULL, missing == 3 ? NULL : &out.tensor);
+}
+
+static lat_status conv3d_algorithm(int missing) {
+  return lat_conv3d_algorithm(context(missing), unless(missing == 1, good.tensor),
+                              unless(missing == 2, &good.conv_weight), NULL, missing == 3 ? NULL : good.name,
+                              sizeof good.name);
 }
 
 static lat_status pool3d(int missing) {
@@ -314,6 +271,43 @@ static lat_status quantized_weight_create(int missing) {
                                      missing == 2 ? NULL : &out.packed);
 }
 
+static lat_status normalized_cdf(int missing) {
+  return lat_normalized_cdf(context(missing), unless(missing == 1, &good.feat_view), missing == 2 ? NULL : &out.array);
+}
+
+/// The coders have arguments of one shape: a table of distributions, then symbols or a stream.
+typedef lat_status (*coder)(lat_context *context, const lat_array_view *table, const lat_array_view *data,
+                            lat_array **out);
+
+static lat_status code(coder function, int missing, const lat_array_view *table, const lat_array_view *data) {
+  return function(context(missing), unless(missing == 1, table), unless(missing == 2, data),
+                  missing == 3 ? NULL : &out.array);
+}
+
+static lat_status range_encode(int missing) {
+  return code(lat_range_encode, missing, &good.cdf_view, &good.symbol_view);
+}
+
+static lat_status range_decode(int missing) {
+  return code(lat_range_decode, missing, &good.cdf_view, &good.range_view);
+}
+
+static lat_status range_encode_from_prob(int missing) {
+  return code(lat_range_encode_from_prob, missing, &good.feat_view, &good.symbol_view);
+}
+
+static lat_status range_decode_from_prob(int missing) {
+  return code(lat_range_decode_from_prob, missing, &good.feat_view, &good.range_view);
+}
+
+static lat_status rans_encode_from_prob(int missing) {
+  return code(lat_rans_encode_from_prob, missing, &good.feat_view, &good.symbol_view);
+}
+
+static lat_status rans_decode_from_prob(int missing) {
+  return code(lat_rans_decode_from_prob, missing, &good.feat_view, &good.rans_view);
+}
+
 static lat_status cloud_read(int missing) {
   return lat_cloud_read(context(missing), unless(missing == 1, good.cloud_path), NULL,
                         missing == 2 ? NULL : &out.cloud);
@@ -346,6 +340,7 @@ static const struct {
   lat_status (*call)(int missing);
 } calls[] = {
     {"context_create", {"out"}, context_create},
+    {"measure_fma_peak", {"context", "gflops"}, measure_fma_peak},
     {"array_create", {"context", "source", "out"}, array_create},
     {"array_full", {"context", "shape", "out"}, array_full},
     {"array_wrap", {"context", "view", "out"}, array_wrap},
@@ -363,8 +358,11 @@ static const struct {
     {"relation_create_target", {"context", "input", "target", "out"}, relation_create_target},
     {"relation_edges", {"context", "relation", "out"}, relation_edges},
     {"relation_group_edges", {"context", "relation", "out"}, relation_group_edges},
+    {"neighbors_create_radius", {"context", "sources", "out"}, neighbors_create_radius},
+    {"gather_neighbor_features", {"context", "features", "neighbors", "out"}, gather_neighbor_features},
     {"conv3d", {"context", "x", "weight", "out"}, conv3d},
     {"subm_conv3d", {"context", "x", "weight", "out"}, subm_conv3d},
+    {"conv3d_algorithm", {"context", "x", "weight", "name"}, conv3d_algorithm},
     {"pool3d", {"context", "x", "out"}, pool3d},
     {"global_pool", {"context", "x", "out"}, global_pool},
     {"linear", {"context", "x", "weight", "out"}, linear},
@@ -382,12 +380,21 @@ static const struct {
     {"quantize_weight", {"context", "weight", "out"}, quantize_weight},
     {"dequantize_weight", {"context", "weight", "out"}, dequantize_weight},
     {"quantized_weight_create", {"context", "info", "out"}, quantized_weight_create},
+    {"normalized_cdf", {"context", "prob", "out"}, normalized_cdf},
+    {"range_encode", {"context", "cdf", "symbols", "out"}, range_encode},
+    {"range_decode", {"context", "cdf", "stream", "out"}, range_decode},
+    {"range_encode_from_prob", {"context", "prob", "symbols", "out"}, range_encode_from_prob},
+    {"range_decode_from_prob", {"context", "prob", "stream", "out"}, range_decode_from_prob},
+    {"rans_encode_from_prob", {"context", "prob", "symbols", "out"}, rans_encode_from_prob},
+    {"rans_decode_from_prob", {"context", "prob", "stream", "out"}, rans_decode_from_prob},
     {"cloud_read", {"context", "path", "out"}, cloud_read},
     {"cloud_create", {"context", "positions", "out"}, cloud_create},
     {"cloud_add_field", {"context", "cloud", "name", "values"}, cloud_add_field},
     {"cloud_write_ply", {"context", "cloud", "path"}, cloud_write_ply},
     {"image_write_png", {"context", "image", "path"}, image_write_png},
 };
+
+#define N_CALLS (sizeof calls / sizeof calls[0])
 
 /// The last error reads "op: ... argument ...".
 static int text_names(const char *op, const char *argument) {
@@ -418,7 +425,7 @@ static const char *refusal_fault(size_t c, int missing) {
 static void null_arguments_are_refused(void **state) {
   (void)state;
   int n_faults = 0;
-  for (size_t c = 0; c < sizeof calls / sizeof calls[0]; c++) {
+  for (size_t c = 0; c < N_CALLS; c++) {
     for (int missing = 0; missing < 5 && calls[c].arguments[missing]; missing++) {
       const char *fault = refusal_fault(c, missing);
       if (!fault) continue;
@@ -433,7 +440,7 @@ static void null_arguments_are_refused(void **state) {
 static void good_arguments_are_accepted(void **state) {
   (void)state;
   int n_faults = 0;
-  for (size_t c = 0; c < sizeof calls / sizeof calls[0]; c++) {
+  for (size_t c = 0; c < N_CALLS; c++) {
     reset_out();
     lat_status status = calls[c].call(-1);
     if (status) {
@@ -446,6 +453,47 @@ static void good_arguments_are_accepted(void **state) {
   assert_int_equal(n_faults, 0);
 }
 
+/// Counts the functions of a header that report a status, and those of them that the table lacks.
+static int count_declared(const char *path, int *n_unknown) {
+  char line[512];
+  int n_declared = 0;
+  FILE *file = fopen(path, "r");
+  assert_non_null(file);
+  while (fgets(line, sizeof line, file)) {
+    const char *declared = strstr(line, "LAT_CHECKED lat_status lat_");
+    if (!declared) continue;
+    const char *name = declared + strlen("LAT_CHECKED lat_status lat_");
+    size_t length = strcspn(name, "("), c = 0;
+    while (c < N_CALLS && (strncmp(calls[c].op, name, length) != 0 || calls[c].op[length] != '\0')) c++;
+    if (c == N_CALLS) {
+      print_error("%s: lat_%.*s is not in the table of this test\n", path, (int)length, name);
+      ++*n_unknown;
+    }
+    n_declared++;
+  }
+  fclose(file);
+  return n_declared;
+}
+
+static void table_is_complete(void **state) {
+  (void)state;
+  char path[1024];
+  int n_declared = 0, n_unknown = 0;
+  lat_test_source_path("include/lattice", path, sizeof path);
+  DIR *folder = opendir(path);
+  assert_non_null(folder);
+  for (struct dirent *entry = readdir(folder); entry; entry = readdir(folder)) {
+    if (entry->d_name[0] == '.') continue;
+    char relative[512];
+    snprintf(relative, sizeof relative, "include/lattice/%.255s", entry->d_name);
+    lat_test_source_path(relative, path, sizeof path);
+    n_declared += count_declared(path, &n_unknown);
+  }
+  closedir(folder);
+  assert_int_equal(n_unknown, 0);
+  assert_int_equal(n_declared, N_CALLS);
+}
+
 static void releasing_null_is_allowed(void **state) {
   (void)state;
   lat_context_destroy(NULL);
@@ -453,6 +501,7 @@ static void releasing_null_is_allowed(void **state) {
   lat_coords_release(NULL);
   lat_tensor_release(NULL);
   lat_relation_release(NULL);
+  lat_neighbors_release(NULL);
   lat_quantization_release(NULL);
   lat_quantized_weight_release(NULL);
   lat_cloud_release(NULL);
@@ -460,6 +509,7 @@ static void releasing_null_is_allowed(void **state) {
   assert_null(lat_coords_retain(NULL));
   assert_null(lat_tensor_retain(NULL));
   assert_null(lat_relation_retain(NULL));
+  assert_null(lat_neighbors_retain(NULL));
   assert_null(lat_quantization_retain(NULL));
   assert_null(lat_quantized_weight_retain(NULL));
   assert_null(lat_cloud_retain(NULL));
@@ -467,9 +517,10 @@ static void releasing_null_is_allowed(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(table_is_complete),
       cmocka_unit_test(good_arguments_are_accepted),
       cmocka_unit_test(null_arguments_are_refused),
       cmocka_unit_test(releasing_null_is_allowed),
   };
-  return cmocka_run_group_tests(tests, set_up, tear_down);
+  return cmocka_run_group_tests(tests, good_arguments_set_up, good_arguments_tear_down);
 }

@@ -1,55 +1,12 @@
 // Every options struct, by its size: a wrong `struct_bytes` is refused, a smaller struct leaves later fields at their
 // defaults, a larger one is taken when what the library does not know of it is zero, and is refused when it is not.
 
-#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
-#include <lattice/lattice.h>
+#include "support/good_arguments.h"
 
-#include "support/test_support.h"
-
-#define N_ROWS 4
 #define TAIL_BYTES 16
 #define MAX_OPTS_BYTES 512
-
-static struct {
-  lat_context *context;
-  int32_t rows[N_ROWS * 4];
-  float floats[64];
-  char cloud_path[64];
-  lat_array_view feats;
-  lat_weight weight;
-  lat_coords *coords;
-  lat_tensor *x;
-  lat_cloud *cloud;
-} good;
-
-static int set_up(void **state) {
-  (void)state;
-  for (int r = 0; r < N_ROWS; r++) good.rows[4 * r + 1] = r;
-  lat_array_view rows = lat_view_2d(good.rows, LAT_DTYPE_I32, N_ROWS, 4);
-  lat_array_view positions = lat_view_2d(good.floats, LAT_DTYPE_F32, N_ROWS, 3);
-  good.feats = lat_view_2d(good.floats, LAT_DTYPE_F32, N_ROWS, 1);
-  good.weight = lat_weight_dense(lat_view(good.floats, LAT_DTYPE_F32, 5, (const int64_t[]){1, 3, 3, 3, 1}));
-  snprintf(good.cloud_path, sizeof good.cloud_path, "test_options_%ld.ply", (long)getpid());
-  lat_test_assert_ok(lat_context_create(NULL, &good.context));
-  lat_test_assert_ok(lat_coords_create(good.context, &rows, NULL, &good.coords));
-  lat_test_assert_ok(lat_tensor_create(good.context, good.coords, &good.feats, NULL, &good.x));
-  lat_test_assert_ok(lat_cloud_create(good.context, &positions, &good.cloud));
-  lat_test_assert_ok(lat_cloud_write_ply(good.context, good.cloud, good.cloud_path, NULL));
-  return 0;
-}
-
-static int tear_down(void **state) {
-  (void)state;
-  remove(good.cloud_path);
-  lat_cloud_release(good.cloud);
-  lat_tensor_release(good.x);
-  lat_coords_release(good.coords);
-  lat_context_destroy(good.context);
-  return 0;
-}
 
 // --- one call for each function that takes options; what it makes is released ---
 
@@ -75,13 +32,13 @@ static lat_status released_tensor(lat_status status, lat_tensor *made) {
 
 static lat_status tensor_create(const void *opts) {
   lat_tensor *made = NULL;
-  lat_status status = lat_tensor_create(good.context, good.coords, &good.feats, opts, &made);
+  lat_status status = lat_tensor_create(good.context, good.coords, &good.feat_view, opts, &made);
   return released_tensor(status, made);
 }
 
 static lat_status tensor_share(const void *opts) {
   lat_tensor *made = NULL;
-  lat_status status = lat_tensor_share(good.context, good.coords, lat_tensor_feats_array(good.x), opts, &made);
+  lat_status status = lat_tensor_share(good.context, good.coords, lat_tensor_feats_array(good.tensor), opts, &made);
   return released_tensor(status, made);
 }
 
@@ -115,45 +72,52 @@ static lat_status relation_create_target(const void *opts) {
   return released_relation(status, made);
 }
 
+static lat_status neighbors_create_radius(const void *opts) {
+  lat_neighbors *made = NULL;
+  lat_status status = lat_neighbors_create_radius(good.context, good.coords, NULL, opts, &made);
+  lat_neighbors_release(made);
+  return status;
+}
+
 static lat_status conv3d(const void *opts) {
   lat_tensor *made = NULL;
-  lat_status status = lat_conv3d(good.context, good.x, &good.weight, NULL, opts, &made);
+  lat_status status = lat_conv3d(good.context, good.tensor, &good.conv_weight, NULL, opts, &made);
   return released_tensor(status, made);
 }
 
 static lat_status subm_conv3d(const void *opts) {
   lat_tensor *made = NULL;
-  lat_status status = lat_subm_conv3d(good.context, good.x, &good.weight, NULL, opts, &made);
+  lat_status status = lat_subm_conv3d(good.context, good.tensor, &good.conv_weight, NULL, opts, &made);
   return released_tensor(status, made);
 }
 
 static lat_status pool3d(const void *opts) {
   lat_tensor *made = NULL;
-  lat_status status = lat_pool3d(good.context, good.x, LAT_POOL_SUM, opts, &made);
+  lat_status status = lat_pool3d(good.context, good.tensor, LAT_POOL_SUM, opts, &made);
   return released_tensor(status, made);
 }
 
 static lat_status batch_norm(const void *opts) {
   lat_tensor *made = NULL;
-  lat_status status = lat_batch_norm(good.context, good.x, opts, &made);
+  lat_status status = lat_batch_norm(good.context, good.tensor, opts, &made);
   return released_tensor(status, made);
 }
 
 static lat_status layer_norm(const void *opts) {
   lat_tensor *made = NULL;
-  lat_status status = lat_layer_norm(good.context, good.x, opts, &made);
+  lat_status status = lat_layer_norm(good.context, good.tensor, opts, &made);
   return released_tensor(status, made);
 }
 
 static lat_status rms_norm(const void *opts) {
   lat_tensor *made = NULL;
-  lat_status status = lat_rms_norm(good.context, good.x, opts, &made);
+  lat_status status = lat_rms_norm(good.context, good.tensor, opts, &made);
   return released_tensor(status, made);
 }
 
 static lat_status quantize_weight(const void *opts) {
   lat_quantized_weight *made = NULL;
-  lat_status status = lat_quantize_weight(good.context, &good.feats, opts, &made);
+  lat_status status = lat_quantize_weight(good.context, &good.feat_view, opts, &made);
   lat_quantized_weight_release(made);
   return status;
 }
@@ -182,6 +146,7 @@ static const struct {
     {"relation_create_forward", sizeof(lat_kernel_opts), relation_create_forward},
     {"relation_create_subm", sizeof(lat_kernel_opts), relation_create_subm},
     {"relation_create_target", sizeof(lat_kernel_opts), relation_create_target},
+    {"neighbors_create_radius", sizeof(lat_radius_opts), neighbors_create_radius},
     {"conv3d", sizeof(lat_conv3d_opts), conv3d},
     {"subm_conv3d", sizeof(lat_conv3d_opts), subm_conv3d},
     {"pool3d", sizeof(lat_kernel_opts), pool3d},
@@ -274,5 +239,5 @@ int main(void) {
       cmocka_unit_test(small_structs_mean_defaults),
       cmocka_unit_test(fields_behind_a_small_struct_are_ignored),
   };
-  return cmocka_run_group_tests(tests, set_up, tear_down);
+  return cmocka_run_group_tests(tests, good_arguments_set_up, good_arguments_tear_down);
 }
