@@ -383,20 +383,37 @@ static void quantized_inference(lat_context *context, const lat_tensor *x) {
   lat_array_release(dense);
 }
 
-// --- Relations ---
-// A kernel relation has edges (in_row, out_row, kernel_id).
+// --- Relations and neighbours ---
+// A kernel relation has edges (in_row, out_row, kernel_id), a neighbour relation (query_row, source_row, neighbor_id)
+// and squared distances.
 
-static void relations(lat_context *context, const lat_tensor *x) {
+static void relations_and_neighbours(lat_context *context, const lat_tensor *x) {
   const lat_coords *coords = lat_tensor_coords(x);
+  lat_array_view feats = lat_tensor_feats(x);
+  lat_radius_opts ball = LAT_RADIUS_OPTS_INIT;
   lat_relation *relation = NULL;
+  lat_neighbors *neighbors = NULL;
   lat_relation_edge_list edges;
+  lat_array *gathered = NULL;
+  ball.radius = 2.0;
+  ball.max_neighbors = 16;
 
   check(lat_relation_create_forward(context, coords, NULL, &relation));
   check(lat_relation_edges(context, relation, &edges));
+  check(lat_neighbors_create_radius(context, coords, coords, &ball, &neighbors));
+  check(lat_gather_neighbor_features(context, &feats, neighbors, &gathered));
 
   print_ints("relation in_rows", edges.in_rows, edges.n_edges);
   print_ints("relation out_rows", edges.out_rows, edges.n_edges);
   print_ints("relation kernel_ids", edges.kernel_ids, edges.n_edges);
+  lat_neighbor_list found = lat_neighbors_edges(neighbors);
+  print_ints("neighbors query_rows", found.query_rows, found.n_edges);
+  print_ints("neighbors source_rows", found.source_rows, found.n_edges);
+  print_ints("neighbors neighbor_ids", found.neighbor_ids, found.n_edges);
+  print_floats("neighbors squared_distances", found.squared_distances, found.n_edges);
+  print_array(context, "gather_neighbor_features gathered", gathered);
+  lat_array_release(gathered);
+  lat_neighbors_release(neighbors);
   lat_relation_release(relation);
 }
 
@@ -415,7 +432,7 @@ int main(void) {
   sparse_algebra(context, h);
   points_and_voxels(context);
   quantized_inference(context, x);
-  relations(context, x);
+  relations_and_neighbours(context, x);
 
   lat_tensor_release(h);
   lat_tensor_release(block);

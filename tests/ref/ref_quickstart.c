@@ -524,6 +524,35 @@ static void section_kernel_relation(writer *w, const table *x) {
   expect_list(w, "relation kernel_ids", kernel, n);
 }
 
+static double squared_distance(const int32_t a[4], const int32_t b[4]) {
+  double x = a[1] - b[1], y = a[2] - b[2], z = a[3] - b[3];
+  return x * x + y * y + z * z;
+}
+
+static void section_neighbours(writer *w, const table *x) {
+  double query[16], source[16], id[16], distance[16];
+  int n = 0;
+  for (int q = 0; q < 4; q++) {
+    int first = n;
+    for (int squared = 0; squared <= 4; squared++) { // nearest first, equally near ones by row
+      for (int s = 0; s < 4; s++) {
+        if (squared_distance(x->coords[q], x->coords[s]) != squared) continue;
+        query[n] = q;
+        source[n] = s;
+        id[n] = n - first;
+        distance[n++] = squared;
+      }
+    }
+  }
+  table *gathered = table_new(n, 16, 1, 1.0);
+  expect_list(w, "neighbors query_rows", query, n);
+  expect_list(w, "neighbors source_rows", source, n);
+  expect_list(w, "neighbors neighbor_ids", id, n);
+  expect_list(w, "neighbors squared_distances", distance, n);
+  expect_table(w, "gather_neighbor_features gathered", gathered);
+  free(gathered);
+}
+
 int ref_quickstart_lines(uint64_t seed, ref_line *lines, int max_lines) {
   writer w = {lines, 0, max_lines};
   table *x = section_create(&w);
@@ -534,6 +563,7 @@ int ref_quickstart_lines(uint64_t seed, ref_line *lines, int max_lines) {
   section_points(&w);
   section_quantized(&w, x, seed);
   section_kernel_relation(&w, x);
+  section_neighbours(&w, x);
   free(h);
   free(x);
   return w.n;
