@@ -25,8 +25,9 @@ typedef struct cloud {
 } cloud;
 
 static const cloud clouds[] = {
-    {0, 4.0, 1, LAT_DTYPE_F32, 1},   {1, 4.0, 1, LAT_DTYPE_F32, 2},     {700, 9.0, 3, LAT_DTYPE_F32, 3},
-    {700, 9.0, 3, LAT_DTYPE_F16, 4}, {3000, 26.0, 2, LAT_DTYPE_F16, 5}, {18000, 60.0, 2, LAT_DTYPE_F32, 6},
+    {0, 4.0, 1, LAT_DTYPE_F32, 1},      {1, 4.0, 1, LAT_DTYPE_F32, 2},    {700, 9.0, 3, LAT_DTYPE_F32, 3},
+    {700, 9.0, 3, LAT_DTYPE_F16, 4},    {700, 9.0, 3, LAT_DTYPE_BF16, 7}, {3000, 26.0, 2, LAT_DTYPE_F16, 5},
+    {18000, 60.0, 2, LAT_DTYPE_F32, 6},
 };
 
 #define N_CLOUDS (sizeof clouds / sizeof clouds[0])
@@ -136,8 +137,11 @@ static lat_tensor *run_convolutions(lat_context *context, const lat_tensor *x, t
   lat_quantized_weight *packed_conv = NULL, *packed_linear = NULL;
   lat_quantize_opts eight = LAT_QUANTIZE_OPTS_INIT;
   eight.bits = 8;
-  lat_test_assert_ok(lat_quantize_weight(context, &view[1], NULL, &packed_conv));
-  lat_test_assert_ok(lat_quantize_weight(context, &view[3], &eight, &packed_linear));
+  lat_array *wide_conv = kernel_weight(context, LAT_DTYPE_F32, WIDTH, WIDTH, 3, 16);
+  lat_array *wide_linear = uniform(context, LAT_DTYPE_F32, 2, (int64_t[]){WIDTH + 3, WIDTH}, 0.4, 17);
+  lat_array_view conv_view = lat_array_as_view(wide_conv), linear_view = lat_array_as_view(wide_linear);
+  lat_test_assert_ok(lat_quantize_weight(context, &conv_view, NULL, &packed_conv));
+  lat_test_assert_ok(lat_quantize_weight(context, &linear_view, &eight, &packed_linear));
   lat_weight packed[2] = {lat_weight_packed(packed_conv), lat_weight_packed(packed_linear)};
   lat_conv3d_opts strided = LAT_CONV3D_OPTS_INIT, shifted = LAT_CONV3D_OPTS_INIT;
   strided.kernel_size = strided.stride = lat_triple_all(2);
@@ -158,6 +162,8 @@ static lat_tensor *run_convolutions(lat_context *context, const lat_tensor *x, t
   }
   lat_quantized_weight_release(packed_linear);
   lat_quantized_weight_release(packed_conv);
+  lat_array_release(wide_linear);
+  lat_array_release(wide_conv);
   lat_array_release(bias);
   for (int i = 0; i < 4; i++) lat_array_release(w[i]);
   return y[1];
@@ -224,13 +230,27 @@ static void run_algebra(lat_context *context, const lat_tensor *h, trace *t) {
   free(other);
 }
 
-static void run_points(lat_context *context, const lat_tensor *h, const lat_array_view *points, trace *t) {
+static void run_points_and_neighbours(lat_context *context, const lat_tensor *h, const lat_array_view *points,
+                                      trace *t) {
   lat_voxel_grid grid = lat_voxel_grid_cube(1.0);
-  lat_array *linear = NULL, *nearest = NULL;
+  lat_array *linear = NULL, *nearest = NULL, *gathered = NULL;
+  lat_neighbors *neighbors = NULL;
+  lat_radius_opts ball = LAT_RADIUS_OPTS_INIT;
+  lat_array_view feats = lat_tensor_feats(h);
+  ball.radius = 1.5;
+  ball.max_neighbors = 5;
   lat_test_assert_ok(lat_devoxelize(context, points, h, &grid, LAT_INTERPOLATION_LINEAR, &linear));
   lat_test_assert_ok(lat_devoxelize(context, points, h, &grid, LAT_INTERPOLATION_NEAREST, &nearest));
+  lat_test_assert_ok(lat_neighbors_create_radius(context, lat_tensor_coords(h), NULL, &ball, &neighbors));
+  lat_test_assert_ok(lat_gather_neighbor_features(context, &feats, neighbors, &gathered));
+  lat_neighbor_list list = lat_neighbors_edges(neighbors);
   record_array(t, "devoxelize linear", linear);
   record_array(t, "devoxelize nearest", nearest);
+  record(t, "neighbour sources", list.source_rows, list.n_edges * 4, 1);
+  record(t, "neighbour distances", list.squared_distances, list.n_edges * 4, 1);
+  record_array(t, "gather_neighbor_features", gathered);
+  lat_array_release(gathered);
+  lat_neighbors_release(neighbors);
   lat_array_release(nearest);
   lat_array_release(linear);
 }
@@ -247,7 +267,7 @@ static void run_network(const cloud *c, lat_context_opts opts, trace *t) {
   run_features(context, h, t);
   run_pools(context, h, c, t);
   run_algebra(context, h, t);
-  run_points(context, h, &point_view, t);
+  run_points_and_neighbours(context, h, &point_view, t);
   lat_tensor_release(h);
   lat_tensor_release(x);
   lat_array_release(points);
