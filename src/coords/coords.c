@@ -73,9 +73,8 @@ static lat_status copy_rows(const char *op, const char *name, const lat_array_vi
   return LAT_STATUS_OK;
 }
 
-/// `*out` = the rows of a caller's view as contiguous int32 from lat__alloc.
-static lat_status take_rows(lat_context *context, const char *op, const char *name, const lat_array_view *view,
-                            int32_t **out) {
+lat_status lat__coords_take_rows(lat_context *context, const char *op, const char *name, const lat_array_view *view,
+                                 int32_t **out) {
   void *rows = NULL;
   *out = NULL;
   lat_status status = check_rows(op, name, view);
@@ -109,7 +108,7 @@ lat_status lat_coords_create(lat_context *context, const lat_array_view *rows, c
   if (!context) return lat_fail(LAT_STATUS_INVALID_ARGUMENT, "%s: context: got NULL, expected a context", op);
   LAT_TRY(lat__opts_copy(op, opts, sizeof o, &o), done);
   LAT_TRY(check_stride(&o.stride), done);
-  LAT_TRY(take_rows(context, op, "coords", rows, &own_rows), done);
+  LAT_TRY(lat__coords_take_rows(context, op, "coords", rows, &own_rows), done);
   LAT_TRY(lat__coords_adopt(context, op, own_rows, rows->shape[0], o.stride, out), done);
 done:
   return status;
@@ -155,7 +154,7 @@ lat_status lat_coords_lookup(lat_context *context, const lat_coords *coords, con
     return lat_fail(LAT_STATUS_INVALID_ARGUMENT, "%s: %s: got NULL, expected a handle", op,
                     context ? "coords" : "context");
   }
-  LAT_TRY(take_rows(context, op, "queries", queries, &rows), done);
+  LAT_TRY(lat__coords_take_rows(context, op, "queries", queries, &rows), done);
   LAT_TRY(lat__array_new_1d(context, op, LAT_DTYPE_I32, queries->shape[0], &result), done);
   LAT_TRY(lat__coords_lookup(context, coords, rows, queries->shape[0], lat_array_data(result)), done);
   *out_rows = result;

@@ -63,6 +63,11 @@ struct lat_coords {
 LAT_CHECKED lat_status lat__coords_adopt(lat_context *context, const char *op, int32_t *rows, int64_t n_rows,
                                          lat_triple stride, lat_coords **out);
 
+/// `*out` = the rows of a caller's `(N, 4)` int32 or int64 view as contiguous int32 from lat__alloc. Errors name `op` and
+/// the argument `name`.
+LAT_CHECKED lat_status lat__coords_take_rows(lat_context *context, const char *op, const char *name,
+                                             const lat_array_view *view, int32_t **out);
+
 /// First rows equal to `queries` (n_queries, 4), -1 where there is none. Builds the index on first use.
 LAT_CHECKED lat_status lat__coords_lookup(lat_context *context, const lat_coords *coords, const int32_t *queries,
                                           int64_t n_queries, int32_t *result);
