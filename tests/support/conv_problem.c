@@ -31,7 +31,9 @@ static void *allocate(int64_t n, size_t item_bytes) {
 static double random_value(uint64_t *state, lat_dtype dtype, bool integers) {
   if (integers) return (double)(conv_random_below(state, 7) - 3);
   float value = (float)((double)(next_random(state) >> 11) * 0x1p-52 - 1.0);
-  return (double)(dtype == LAT_DTYPE_F16 ? lat_f16_to_f32(lat_f32_to_f16(value)) : value);
+  if (dtype == LAT_DTYPE_F16) value = lat_f16_to_f32(lat_f32_to_f16(value));
+  if (dtype == LAT_DTYPE_BF16) value = lat_bf16_to_f32(lat_f32_to_bf16(value));
+  return (double)value;
 }
 
 static double *random_values(uint64_t *state, int64_t n, lat_dtype dtype, bool integers) {
@@ -116,7 +118,8 @@ conv_problem conv_problem_create(uint64_t seed, conv_problem_opts opts) {
   int64_t max_channels = opts.large ? 9 : 70;
   p.c_in = 1 + conv_random_below(&state, max_channels);
   p.c_out = 1 + conv_random_below(&state, max_channels);
-  p.dtype = conv_random_below(&state, 2) ? LAT_DTYPE_F32 : LAT_DTYPE_F16;
+  static const lat_dtype dtypes[4] = {LAT_DTYPE_F32, LAT_DTYPE_F32, LAT_DTYPE_F16, LAT_DTYPE_BF16};
+  p.dtype = dtypes[conv_random_below(&state, 4)];
   p.layout = (int)conv_random_below(&state, is_pointwise(&p) ? 3 : 2);
   p.has_bias = conv_random_below(&state, 2);
   p.x = random_values(&state, p.n * p.c_in, p.dtype, opts.integers);
@@ -148,6 +151,8 @@ static void *narrow(const double *values, int64_t n, lat_dtype dtype) {
   for (int64_t i = 0; i < n; i++) {
     if (dtype == LAT_DTYPE_F16) {
       ((uint16_t *)out)[i] = lat_f32_to_f16((float)values[i]);
+    } else if (dtype == LAT_DTYPE_BF16) {
+      ((uint16_t *)out)[i] = lat_f32_to_bf16((float)values[i]);
     } else {
       ((float *)out)[i] = (float)values[i];
     }
@@ -175,8 +180,8 @@ static lat_array_view weight_view(const conv_problem *p, const void *data) {
 lat_tensor *conv_problem_run(lat_context *context, const conv_problem *p, const int32_t *rows, int64_t n,
                              const double *x, bool submanifold) {
   void *feats = narrow(x, n * p->c_in, p->dtype), *w = narrow(p->w, p->volume * p->c_in * p->c_out, p->dtype);
-  // A bias of the other dtype now and then: its values are exact in both when the features are float16.
-  lat_dtype bias_dtype = p->dtype == LAT_DTYPE_F16 && p->seed % 2 ? LAT_DTYPE_F32 : p->dtype;
+  // A bias of the other dtype now and then: its values are exact in both when the features are 16 bits wide.
+  lat_dtype bias_dtype = p->dtype != LAT_DTYPE_F32 && p->seed % 2 ? LAT_DTYPE_F32 : p->dtype;
   void *bias = narrow(p->bias, p->c_out, bias_dtype);
   lat_conv3d_opts opts = p->opts;
   lat_coords *coords = make_coords(context, rows, n, lat_triple_all(1)), *target = NULL;
@@ -207,6 +212,7 @@ lat_tensor *conv_problem_run(lat_context *context, const conv_problem *p, const 
 double conv_problem_value(const lat_tensor *y, int64_t index) {
   const void *data = lat_tensor_feats(y).data;
   if (lat_tensor_dtype(y) == LAT_DTYPE_F16) return (double)lat_f16_to_f32(((const uint16_t *)data)[index]);
+  if (lat_tensor_dtype(y) == LAT_DTYPE_BF16) return (double)lat_bf16_to_f32(((const uint16_t *)data)[index]);
   return (double)((const float *)data)[index];
 }
 
@@ -261,6 +267,7 @@ void conv_problem_check(const conv_problem *p, const lat_tensor *y, bool exact) 
   for (int64_t i = 0; i < n_out * p->c_out; i++) {
     double bound = exact ? 0.0 : sqrt((double)terms[i]) * 0x1p-23 * magnitude[i];
     if (!exact && p->dtype == LAT_DTYPE_F16) bound += 0x1p-11 * (fabs(expected[i]) + bound) + 0x1p-25;
+    if (!exact && p->dtype == LAT_DTYPE_BF16) bound += 0x1p-8 * (fabs(expected[i]) + bound);
     double got = conv_problem_value(y, i);
     if (!(fabs(got - expected[i]) <= bound)) {
       fail_msg("%s: element %lld: got %.9g, expected %.9g within %.3g", p->text, (long long)i, got, expected[i], bound);
