@@ -34,6 +34,12 @@ if command -v pkg-config >/dev/null; then
   LD_LIBRARY_PATH=$library_folder "$work/pc_c"
   LD_LIBRARY_PATH=$library_folder "$work/pc_cxx"
 
+  step "examples/quickstart.c on liblattice alone"
+  read -ra core_flags <<<"$(pkg-config --cflags --libs lattice)"
+  "${CC:-gcc}" -std=c11 -Wall -Wextra -Wpedantic -Werror "$source_root/examples/quickstart.c" -o "$work/quickstart" "${core_flags[@]}" -lm
+  LD_LIBRARY_PATH=$library_folder "$work/quickstart" >"$work/quickstart.txt"
+  grep -q "z column 0: 48 64 64 48" "$work/quickstart.txt"
+
   step "the example of README.md, on a scan of eight points"
   # shellcheck disable=SC2016 # the backticks are those of Markdown
   sed -n '/^```c$/,/^```$/p' "$source_root/README.md" | grep -v '^```' >"$work/readme.c"
