@@ -29,7 +29,8 @@
 /// Rules that hold everywhere, unless a function says otherwise:
 /// - Errors: see status.h. A failing call leaves NULL in its output handle and changes nothing else.
 /// - Ownership: inputs are borrowed until the call returns; objects that outlive the call are retained. Outputs are new
-///   references that the caller releases. Destroying or releasing NULL is allowed.
+///   references that the caller releases. Destroying, releasing and retaining NULL is allowed; functions that report a
+///   status refuse it; accessors, which return what an object holds, need an object.
 /// - Threads: see context.h. Objects are immutable and may be shared; a context is used by one thread at a time.
 /// - Determinism: same inputs and options give the same bits, whatever the thread count, the run or the batch
 ///   composition; float32 convolution and linear also at every CPU level.
