@@ -92,7 +92,7 @@ static lat_status look(problem_case *self, bench_result *result, lat_relation **
   if (status) return status;
   result->n_in = lat_array_as_view(self->item.op == PROBLEM_VOXELIZE ? self->points : self->rows).shape[0];
   result->n_out = problem_result_rows(&output);
-  result->edges = -1;
+  result->edges = output.neighbors ? lat_neighbors_edges(output.neighbors).n_edges : -1;
   if (problem_case_has_relation(self)) status = problem_case_relation(self, relation);
   if (*relation) result->edges = lat_relation_n_edges(*relation);
   if (!status) status = problem_case_algorithm(self, result->algorithm, sizeof result->algorithm);

@@ -275,8 +275,10 @@ static lat_status run_points(const problem_case *self, problem_result *out) {
 }
 
 static lat_status run_radius(const problem_case *self, lat_neighbors **out) {
-  (void)self, (void)out;
-  return lat_fail(LAT_STATUS_UNSUPPORTED, "problem: radius is not in this build");
+  lat_radius_opts opts = LAT_RADIUS_OPTS_INIT;
+  opts.radius = self->item.radius;
+  opts.max_neighbors = self->item.neighbors;
+  return lat_neighbors_create_radius(self->context, self->coords, NULL, &opts, out);
 }
 
 lat_status problem_case_run(const problem_case *self, problem_result *out) {
@@ -322,12 +324,13 @@ int64_t problem_result_rows(const problem_result *result) {
   if (result->tensor) return lat_tensor_count(result->tensor);
   if (result->array) return count_rows(result->array);
   if (result->relation) return lat_relation_n_out(result->relation);
-  return 0;
+  return result->neighbors ? lat_neighbors_edges(result->neighbors).n_queries : 0;
 }
 
 void problem_result_release(problem_result *result) {
   lat_tensor_release(result->tensor);
   lat_array_release(result->array);
   lat_relation_release(result->relation);
+  lat_neighbors_release(result->neighbors);
   *result = (problem_result){0};
 }

@@ -171,8 +171,58 @@ void check_points(const problem_case *self, const problem_result *result, char *
 
 // --- neighbours -----------------------------------------------------------------------------------------------------
 
+typedef struct neighbor {
+  float distance;
+  int32_t row;
+} neighbor;
+
+static int by_distance_then_row(const void *a, const void *b) {
+  const neighbor *left = a, *right = b;
+  if (left->distance < right->distance || left->distance > right->distance) {
+    return left->distance < right->distance ? -1 : 1;
+  }
+  return (left->row > right->row) - (left->row < right->row);
+}
+
+/// The neighbours of a row, nearest first.
+static int64_t find_neighbors(const int32_t *rows, int64_t n, int64_t query, const problem *item, neighbor *out) {
+  float limit = (float)(item->radius * item->radius);
+  int64_t found = 0;
+  for (int64_t i = 0; i < n; i++) {
+    double squared = 0.0;
+    for (int axis = 1; axis < 4; axis++) squared += pow((double)rows[4 * i + axis] - rows[4 * query + axis], 2);
+    if (rows[4 * i] == rows[4 * query] && (float)squared <= limit)
+      out[found++] = (neighbor){(float)squared, (int32_t)i};
+  }
+  qsort(out, (size_t)found, sizeof *out, by_distance_then_row);
+  return item->neighbors && item->neighbors < found ? item->neighbors : found;
+}
+
 void check_radius(const problem_case *self, const problem_result *result, char *reason) {
-  (void)self, (void)result, (void)reason;
+  int64_t n;
+  const int32_t *rows = check_in_rows(self, &n);
+  lat_neighbor_list got = lat_neighbors_edges(result->neighbors);
+  neighbor *expected = check_alloc((size_t)n, sizeof *expected);
+  int64_t e = 0;
+  for (int64_t q = 0; q < n && !reason[0]; q++) {
+    int64_t n_expected = find_neighbors(rows, n, q, &self->item, expected);
+    if (got.row_offsets[q] != e || got.row_offsets[q + 1] != e + n_expected) {
+      check_fail(reason, "query %lld: got edges %lld to %lld, expected %lld to %lld", (long long)q,
+                 (long long)got.row_offsets[q], (long long)got.row_offsets[q + 1], (long long)e,
+                 (long long)(e + n_expected));
+      break;
+    }
+    for (int64_t i = 0; i < n_expected; i++, e++) {
+      float distance = got.squared_distances[e];
+      if (got.source_rows[e] != expected[i].row || got.query_rows[e] != q || got.neighbor_ids[e] != i ||
+          distance < expected[i].distance || distance > expected[i].distance) {
+        check_fail(reason, "neighbour %lld of query %lld: got row %d at %g, expected row %d at %g", (long long)i,
+                   (long long)q, got.source_rows[e], (double)distance, expected[i].row, (double)expected[i].distance);
+      }
+    }
+  }
+  if (got.n_edges != e || got.n_queries != n || got.n_sources != n) check_fail(reason, "counts of the neighbour list");
+  free(expected);
 }
 
 // --- a whole problem ------------------------------------------------------------------------------------------------
