@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "ref/ref_conv3d.h"
+#include "ref/ref_pool.h"
 #include "ref/ref_relation.h"
 
 void *check_alloc(size_t count, size_t bytes) {
@@ -147,6 +148,7 @@ void check_relation(const problem_case *self, const problem_result *result, char
   int64_t n_out;
   int32_t *out = check_out_rows(self, &n_out);
   ref_edges *expected = edges_of(self, out, n_out);
+  if (check_problem_with_error) expected->kernel[expected->n / 2]++;
   lat_relation_edge_list got;
   if (lat_relation_edges(self->context, result->relation, &got)) {
     check_fail(reason, "lat_relation_edges: %s", lat_last_error());
@@ -234,71 +236,36 @@ void check_weighted(const problem_case *self, const problem_result *result, char
 
 // --- pools ----------------------------------------------------------------------------------------------------------
 
-/// y[group] = reduction of the rows that the pairs give it; `absent` where there are none.
-typedef struct reduction {
-  lat_pool_mode mode;
-  int64_t n_groups, channels;
-  double *y, *slack;
-  int64_t *n;
-} reduction;
-
-static reduction start_reduction(lat_pool_mode mode, int64_t n_groups, int64_t channels) {
-  size_t n = (size_t)(n_groups * channels);
-  reduction r = {mode,
-                 n_groups,
-                 channels,
-                 check_alloc(n, sizeof(double)),
-                 check_alloc(n, sizeof(double)),
-                 check_alloc((size_t)n_groups, sizeof(int64_t))};
-  for (size_t i = 0; i < n && mode == LAT_POOL_MAX; i++) r.y[i] = -INFINITY;
-  return r;
-}
-
-static void add_to_group(reduction *r, int64_t group, const double *row) {
-  r->n[group]++;
-  for (int64_t c = 0; c < r->channels; c++) {
-    double *y = &r->y[group * r->channels + c];
-    *y = r->mode == LAT_POOL_MAX ? fmax(*y, row[c]) : *y + row[c];
-    r->slack[group * r->channels + c] += fabs(row[c]);
-  }
-}
-
-static void finish_reduction(reduction *r, const lat_array_view *result, char *reason) {
-  for (int64_t i = 0; i < r->n_groups * r->channels; i++) {
-    int64_t n = r->n[i / r->channels];
-    r->slack[i] *= r->mode == LAT_POOL_MAX ? 0.0 : (double)(n + 2) * 0x1.01p-24;
-    if (r->mode == LAT_POOL_AVG && n > 0) {
-      r->y[i] /= (double)n;
-      r->slack[i] /= (double)n;
-    }
-  }
-  check_compare(result, &(check_values){r->y, r->n_groups, r->channels, r->slack, 0.0}, reason);
-  free(r->y);
-  free(r->slack);
-  free(r->n);
+/// Compares with the reference's sums. `n_terms` bounds how many rows an output row reduces; a maximum is exact.
+static void compare_pool(const problem *item, const lat_array_view *result, const double *y, double *magnitude,
+                         int64_t rows, int64_t n_terms, char *reason) {
+  double factor = item->mode == LAT_POOL_MAX ? 0.0 : (double)(n_terms + 2) * 0x1.01p-24;
+  for (int64_t i = 0; i < rows * item->c_in; i++) magnitude[i] *= factor;
+  check_compare(result, &(check_values){y, rows, item->c_in, magnitude, 0.0}, reason);
 }
 
 void check_pool(const problem_case *self, const problem_result *result, char *reason) {
   const problem *item = &self->item;
-  double *x = doubles_of(self->feats);
-  int64_t n_in;
+  bool global = item->op == PROBLEM_GLOBAL_POOL;
+  int64_t n_in, n_out = item->batch;
   const int32_t *in = check_in_rows(self, &n_in);
-  if (item->op == PROBLEM_GLOBAL_POOL) {
-    reduction r = start_reduction((lat_pool_mode)item->mode, item->batch, item->c_in);
-    for (int64_t i = 0; i < n_in; i++) add_to_group(&r, in[4 * i], x + i * item->c_in);
+  int32_t *out = global ? NULL : check_out_rows(self, &n_out);
+  double *x = doubles_of(self->feats);
+  size_t n = (size_t)(n_out * item->c_in);
+  double *y = check_alloc(n, sizeof *y), *magnitude = check_alloc(n, sizeof *magnitude);
+  if (global) {
     lat_array_view view = lat_array_as_view(result->array);
-    finish_reduction(&r, &view, reason);
+    ref_global_pool((ref_pool_mode)item->mode, in, n_in, x, item->c_in, n_out, y, magnitude);
+    compare_pool(item, &view, y, magnitude, n_out, n_in, reason);
   } else {
-    int64_t n_out;
-    int32_t *out = check_out_rows(self, &n_out);
-    ref_edges *edges = edges_of(self, out, n_out);
-    reduction r = start_reduction((lat_pool_mode)item->mode, n_out, item->c_in);
-    for (int64_t e = 0; e < edges->n; e++) add_to_group(&r, edges->out[e], x + edges->in[e] * item->c_in);
     lat_array_view view = lat_tensor_feats(result->tensor);
-    finish_reduction(&r, &view, reason);
+    ref_edges *edges = edges_of(self, out, n_out);
+    int64_t volume = (int64_t)item->kernel.x * item->kernel.y * item->kernel.z;
+    ref_pool((ref_pool_mode)item->mode, edges, x, item->c_in, n_out, y, magnitude);
+    compare_pool(item, &view, y, magnitude, n_out, volume, reason);
     check_rows(result->tensor, out, n_out, reason);
     ref_edges_free(edges);
-    free(out);
   }
-  free(x);
+  void *memory[] = {out, x, y, magnitude};
+  for (size_t i = 0; i < sizeof memory / sizeof memory[0]; i++) free(memory[i]);
 }

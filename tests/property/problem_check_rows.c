@@ -1,46 +1,26 @@
 // Checks of the families that work row by row, by coordinates, or on points; and the run of a whole problem.
 #include "problem_check.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "ref/ref_algebra.h"
+#include "ref/ref_feature.h"
+#include "ref/ref_neighbors.h"
 #include "ref/ref_points.h"
 #include "ref/ref_relation.h"
 
 // --- features alone -------------------------------------------------------------------------------------------------
 
-static double gelu(double x, lat_gelu_approx approximate) {
-  if (approximate == LAT_GELU_FAST) return x / (1.0 + exp(-1.702 * x));
-  if (approximate == LAT_GELU_TANH) return 0.5 * x * (1.0 + tanh(sqrt(2.0 / acos(-1.0)) * (x + 0.044715 * x * x * x)));
-  return 0.5 * x * (1.0 + erf(x / sqrt(2.0)));
-}
-
-/// (v - mean) / sqrt(variance + eps) * scale + shift of `n` values `step` apart; `scale` and `shift` move by
-/// `parameter_step`. Without `shift`: the root mean square takes the place of mean and variance.
-static void normalize(double *values, int64_t n, int64_t step, const double *scale, const double *shift,
-                      int64_t parameter_step) {
-  double mean = 0.0, variance = 0.0;
-  for (int64_t i = 0; shift && i < n; i++) mean += values[i * step] / (double)n;
-  for (int64_t i = 0; i < n; i++) variance += pow(values[i * step] - mean, 2) / (double)n;
-  for (int64_t i = 0; i < n; i++) {
-    double *value = &values[i * step];
-    *value = (*value - mean) / sqrt(variance + 1e-5) * scale[i * parameter_step];
-    if (shift) *value += shift[i * parameter_step];
-  }
-}
-
-static void normalize_all(const problem_case *self, double *y, int64_t n) {
+static void normalize(const problem_case *self, const double *x, int64_t n, double *y) {
   lat_array_view scale_view = lat_array_as_view(self->scale), shift_view = lat_array_as_view(self->bias);
   double *scale = check_doubles(&scale_view), *shift = check_doubles(&shift_view);
-  int64_t channels = self->item.c_in;
-  if (self->item.op == PROBLEM_BATCH_NORM) {
-    for (int64_t c = 0; c < channels; c++) normalize(y + c, n, channels, scale + c, shift + c, 0);
-  } else {
-    bool rms = self->item.op == PROBLEM_RMS_NORM;
-    for (int64_t r = 0; r < n; r++) normalize(y + r * channels, channels, 1, scale, rms ? NULL : shift, 1);
-  }
+  ref_norm norm = {.n_rows = n, .channels = self->item.c_in, .weight = scale, .bias = shift, .eps = 1e-5};
+  if (self->item.op == PROBLEM_BATCH_NORM) ref_batch_norm(&norm, x, y);
+  if (self->item.op == PROBLEM_LAYER_NORM) ref_layer_norm(&norm, x, y);
+  norm.bias = NULL;
+  if (self->item.op == PROBLEM_RMS_NORM) ref_rms_norm(&norm, x, y);
   free(scale);
   free(shift);
 }
@@ -50,77 +30,49 @@ void check_feature(const problem_case *self, const problem_result *result, char 
   int64_t n;
   const int32_t *rows = check_in_rows(self, &n);
   lat_array_view x = lat_array_as_view(self->feats), feats = lat_tensor_feats(result->tensor);
-  double *y = check_doubles(&x), slack = 1e-4; // norms: the mean's rounding over sqrt(eps)
+  double *values = check_doubles(&x), *y = check_doubles(&x);
+  double slack = 1e-4; // norms: the mean's rounding over sqrt(eps)
   if (item->op == PROBLEM_RELU || item->op == PROBLEM_GELU) {
     slack = item->op == PROBLEM_RELU ? 0.0 : 1e-6;
     for (int64_t i = 0; i < n * item->c_in; i++) {
-      y[i] = item->op == PROBLEM_RELU ? fmax(y[i], 0.0) : gelu(y[i], (lat_gelu_approx)item->mode);
+      y[i] = item->op == PROBLEM_RELU ? ref_relu(values[i]) : ref_gelu(values[i], item->mode);
     }
   } else {
-    normalize_all(self, y, n);
+    normalize(self, values, n, y);
   }
   check_compare(&feats, &(check_values){y, n, item->c_in, NULL, slack}, reason);
   check_rows(result->tensor, rows, n, reason);
   if (!lat_tensor_same_coords(self->x, result->tensor)) check_fail(reason, "the coordinate set is not the input's");
+  free(values);
   free(y);
 }
 
 // --- joins ----------------------------------------------------------------------------------------------------------
-
-/// Rows of a join, and where each is in the operands (-1: nowhere).
-typedef struct joined {
-  int32_t *rows;
-  int64_t *left, *right, n;
-} joined;
-
-static void add_row(joined *j, const int32_t *row, int64_t left, int64_t right) {
-  memcpy(j->rows + 4 * j->n, row, 4 * sizeof *row);
-  j->left[j->n] = left;
-  j->right[j->n] = right;
-  j->n++;
-}
-
-static joined join(const int32_t *a, int64_t n_a, const int32_t *b, int64_t n_b, lat_join mode) {
-  ref_dictionary *in_a = ref_dictionary_create(a, n_a), *in_b = ref_dictionary_create(b, n_b);
-  size_t most = (size_t)(n_a + n_b);
-  joined j = {check_alloc(4 * most, sizeof(int32_t)), check_alloc(most, sizeof(int64_t)),
-              check_alloc(most, sizeof(int64_t)), 0};
-  for (int64_t i = 0; mode != LAT_JOIN_RIGHT && i < n_a; i++) {
-    const int32_t *row = a + 4 * i;
-    int64_t other = ref_dictionary_find(in_b, row[0], row[1], row[2], row[3]);
-    if (mode != LAT_JOIN_INNER || other >= 0) add_row(&j, row, i, other);
-  }
-  for (int64_t i = 0; (mode == LAT_JOIN_RIGHT || mode == LAT_JOIN_OUTER) && i < n_b; i++) {
-    const int32_t *row = b + 4 * i;
-    int64_t other = ref_dictionary_find(in_a, row[0], row[1], row[2], row[3]);
-    if (mode == LAT_JOIN_RIGHT || other < 0) add_row(&j, row, other, i);
-  }
-  ref_dictionary_free(in_a);
-  ref_dictionary_free(in_b);
-  return j;
-}
 
 void check_join(const problem_case *self, const problem_result *result, char *reason) {
   const problem *item = &self->item;
   int64_t n_a;
   const int32_t *a = check_in_rows(self, &n_a);
   lat_array_view b = lat_array_as_view(self->other_rows);
-  joined j = join(a, n_a, b.data, b.shape[0], (lat_join)item->mode);
+  size_t most = (size_t)(n_a + b.shape[0]);
+  int32_t *rows = check_alloc(4 * most, sizeof *rows);
+  int32_t *in_a = check_alloc(most, sizeof *in_a), *in_b = check_alloc(most, sizeof *in_b);
+  int64_t n = ref_align((ref_join)item->mode, a, n_a, b.data, b.shape[0], rows, in_a, in_b);
   lat_array_view left_view = lat_array_as_view(self->feats), right_view = lat_array_as_view(self->other_feats);
   double *left = check_doubles(&left_view), *right = check_doubles(&right_view);
   bool add = item->op == PROBLEM_SPARSE_ADD;
   int64_t c_left = item->c_in, c_right = right_view.shape[1], channels = add ? c_left : c_left + c_right;
-  double *y = check_alloc((size_t)(j.n * channels), sizeof *y);
-  for (int64_t r = 0; r < j.n; r++) {
-    for (int64_t c = 0; c < c_left && j.left[r] >= 0; c++) y[r * channels + c] = left[j.left[r] * c_left + c];
-    for (int64_t c = 0; c < c_right && j.right[r] >= 0; c++) {
-      y[r * channels + (add ? c : c_left + c)] += right[j.right[r] * c_right + c];
+  double *y = check_alloc((size_t)(n * channels), sizeof *y);
+  for (int64_t r = 0; r < n; r++) {
+    for (int64_t c = 0; c < c_left && in_a[r] >= 0; c++) y[r * channels + c] = left[in_a[r] * c_left + c];
+    for (int64_t c = 0; c < c_right && in_b[r] >= 0; c++) {
+      y[r * channels + (add ? c : c_left + c)] += right[in_b[r] * c_right + c];
     }
   }
   lat_array_view feats = lat_tensor_feats(result->tensor);
-  check_compare(&feats, &(check_values){y, j.n, channels, NULL, 0x1.01p-23}, reason);
-  check_rows(result->tensor, j.rows, j.n, reason);
-  void *memory[] = {j.rows, j.left, j.right, left, right, y};
+  check_compare(&feats, &(check_values){y, n, channels, NULL, 0x1.01p-23}, reason);
+  check_rows(result->tensor, rows, n, reason);
+  void *memory[] = {rows, in_a, in_b, left, right, y};
   for (size_t i = 0; i < sizeof memory / sizeof memory[0]; i++) free(memory[i]);
 }
 
@@ -171,58 +123,30 @@ void check_points(const problem_case *self, const problem_result *result, char *
 
 // --- neighbours -----------------------------------------------------------------------------------------------------
 
-typedef struct neighbor {
-  float distance;
-  int32_t row;
-} neighbor;
-
-static int by_distance_then_row(const void *a, const void *b) {
-  const neighbor *left = a, *right = b;
-  if (left->distance < right->distance || left->distance > right->distance) {
-    return left->distance < right->distance ? -1 : 1;
-  }
-  return (left->row > right->row) - (left->row < right->row);
-}
-
-/// The neighbours of a row, nearest first.
-static int64_t find_neighbors(const int32_t *rows, int64_t n, int64_t query, const problem *item, neighbor *out) {
-  float limit = (float)(item->radius * item->radius);
-  int64_t found = 0;
-  for (int64_t i = 0; i < n; i++) {
-    double squared = 0.0;
-    for (int axis = 1; axis < 4; axis++) squared += pow((double)rows[4 * i + axis] - rows[4 * query + axis], 2);
-    if (rows[4 * i] == rows[4 * query] && (float)squared <= limit)
-      out[found++] = (neighbor){(float)squared, (int32_t)i};
-  }
-  qsort(out, (size_t)found, sizeof *out, by_distance_then_row);
-  return item->neighbors && item->neighbors < found ? item->neighbors : found;
-}
-
 void check_radius(const problem_case *self, const problem_result *result, char *reason) {
+  const problem *item = &self->item;
   int64_t n;
   const int32_t *rows = check_in_rows(self, &n);
   lat_neighbor_list got = lat_neighbors_edges(result->neighbors);
-  neighbor *expected = check_alloc((size_t)n, sizeof *expected);
-  int64_t e = 0;
-  for (int64_t q = 0; q < n && !reason[0]; q++) {
-    int64_t n_expected = find_neighbors(rows, n, q, &self->item, expected);
-    if (got.row_offsets[q] != e || got.row_offsets[q + 1] != e + n_expected) {
-      check_fail(reason, "query %lld: got edges %lld to %lld, expected %lld to %lld", (long long)q,
-                 (long long)got.row_offsets[q], (long long)got.row_offsets[q + 1], (long long)e,
-                 (long long)(e + n_expected));
-      break;
-    }
-    for (int64_t i = 0; i < n_expected; i++, e++) {
-      float distance = got.squared_distances[e];
-      if (got.source_rows[e] != expected[i].row || got.query_rows[e] != q || got.neighbor_ids[e] != i ||
-          distance < expected[i].distance || distance > expected[i].distance) {
-        check_fail(reason, "neighbour %lld of query %lld: got row %d at %g, expected row %d at %g", (long long)i,
-                   (long long)q, got.source_rows[e], (double)distance, expected[i].row, (double)expected[i].distance);
-      }
+  ref_neighbors *expected = ref_radius(rows, n, rows, n, item->radius, item->neighbors);
+  if (check_problem_with_error) expected->source[expected->n / 2]++;
+  if (got.n_edges != expected->n || got.n_queries != n || got.n_sources != n) {
+    check_fail(reason, "neighbours: got %lld of %lld queries, expected %lld of %lld", (long long)got.n_edges,
+               (long long)got.n_queries, (long long)expected->n, (long long)n);
+  }
+  for (int64_t q = 0; q <= n && !reason[0]; q++) {
+    if (got.row_offsets[q] != expected->row_offsets[q]) check_fail(reason, "row offset of query %lld", (long long)q);
+  }
+  for (int64_t e = 0; e < expected->n && !reason[0]; e++) {
+    float distance = got.squared_distances[e];
+    if (got.source_rows[e] != expected->source[e] || got.query_rows[e] != expected->query[e] ||
+        got.neighbor_ids[e] != expected->rank[e] || distance < expected->distance[e] ||
+        distance > expected->distance[e]) {
+      check_fail(reason, "neighbour %lld: got row %d at %g, expected row %d at %g", (long long)e, got.source_rows[e],
+                 (double)distance, expected->source[e], (double)expected->distance[e]);
     }
   }
-  if (got.n_edges != e || got.n_queries != n || got.n_sources != n) check_fail(reason, "counts of the neighbour list");
-  free(expected);
+  ref_neighbors_free(expected);
 }
 
 // --- a whole problem ------------------------------------------------------------------------------------------------

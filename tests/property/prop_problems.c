@@ -173,7 +173,9 @@ static void test_checks_find_wrong_results(void **state) {
                                       "sparse_add:n=10,cin=2",
                                       "global_pool:n=10,mode=avg",
                                       "voxelize:n=10,cin=1",
-                                      "devoxelize:n=10,cin=1,density=1"};
+                                      "devoxelize:n=10,cin=1,density=1",
+                                      "relation:n=20,s=2",
+                                      "radius:n=20"};
   for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
     char reason[CHECK_TEXT_BYTES];
     problem item;
