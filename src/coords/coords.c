@@ -55,6 +55,10 @@ static lat_status check_rows(const char *op, const char *name, const lat_array_v
 
 /// Copies a checked view into int32 rows.
 static lat_status copy_rows(const char *op, const char *name, const lat_array_view *view, int32_t *rows) {
+  if (view->dtype == LAT_DTYPE_I32 && lat__view_contiguous(view)) {
+    if (view->shape[0] > 0) memcpy(rows, view->data, (size_t)view->shape[0] * 4 * sizeof(int32_t));
+    return LAT_STATUS_OK;
+  }
   for (int64_t r = 0; r < view->shape[0]; r++) {
     for (int64_t c = 0; c < 4; c++) {
       int64_t at = r * view->stride[0] + c * view->stride[1];
