@@ -28,7 +28,7 @@ static void *counting_alloc(void *user, size_t bytes, size_t align) {
     atomic_fetch_add(&counter->n_failed, 1);
     return NULL;
   }
-  if (bytes > SIZE_MAX - sizeof(block_header) - align) return NULL;
+  if (bytes > PTRDIFF_MAX - sizeof(block_header) - align) return NULL;
   char *start = malloc(bytes + sizeof(block_header) + align);
   if (start == NULL) return NULL;
   uintptr_t first = (uintptr_t)start + sizeof(block_header);
