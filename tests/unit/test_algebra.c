@@ -1,5 +1,6 @@
 // sparse_add and sparse_cat_aligned: the four joins, identity, duplicates, missing rows, promotion, errors.
 #include <math.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -259,6 +260,55 @@ static void test_batch_sizes_carry(void **state) {
   lat_tensor_release(rhs);
 }
 
+typedef struct join_thread {
+  const lat_tensor *lhs, *rhs;
+  lat_tensor *results[4]; // by join
+  int failed;
+} join_thread;
+
+static void *join_all(void *arg) {
+  join_thread *t = arg;
+  lat_context *own = NULL;
+  if (lat_context_create(NULL, &own)) {
+    t->failed = 1;
+    return NULL;
+  }
+  for (int join = LAT_JOIN_INNER; join <= LAT_JOIN_OUTER; join++) {
+    if (lat_sparse_add(own, t->lhs, t->rhs, (lat_join)join, &t->results[join - 1])) t->failed = 1;
+  }
+  lat_context_destroy(own);
+  return NULL;
+}
+
+// Tensors are shared, contexts are not: whoever builds an alignment first, all get the same set.
+static void test_threads_share_alignments(void **state) {
+  (void)state;
+  enum { n_threads = 4 };
+  pthread_t threads[n_threads];
+  join_thread work[n_threads];
+  const double sums[4][4] = {{31, 13}, {31, 2, 13}, {13, 20, 31}, {31, 2, 13, 20}};
+  const int64_t counts[4] = {2, 3, 3, 4};
+  lat_tensor *lhs = lat_test_tensor(context, left_rows, 3, left_values, 1, LAT_DTYPE_F32, NULL);
+  lat_tensor *rhs = lat_test_tensor(context, right_rows, 3, right_values, 1, LAT_DTYPE_F32, NULL);
+  for (int i = 0; i < n_threads; i++) {
+    work[i] = (join_thread){.lhs = lhs, .rhs = rhs};
+    assert_int_equal(pthread_create(&threads[i], NULL, join_all, &work[i]), 0);
+  }
+  for (int i = 0; i < n_threads; i++) assert_int_equal(pthread_join(threads[i], NULL), 0);
+  for (int i = 0; i < n_threads; i++) {
+    assert_int_equal(work[i].failed, 0);
+    for (int j = 0; j < 4; j++) {
+      assert_true(lat_tensor_same_coords(work[i].results[j], work[0].results[j]));
+      lat_test_assert_values(lat_tensor_feats(work[i].results[j]), sums[j], counts[j]);
+    }
+  }
+  for (int i = 0; i < n_threads; i++) {
+    for (int j = 0; j < 4; j++) lat_tensor_release(work[i].results[j]);
+  }
+  lat_tensor_release(lhs);
+  lat_tensor_release(rhs);
+}
+
 static void test_empty_tensors(void **state) {
   (void)state;
   lat_tensor *lhs = lat_test_tensor(context, left_rows, 3, left_values, 1, LAT_DTYPE_F32, NULL);
@@ -336,6 +386,7 @@ int main(void) {
       TEST(test_nothing_leaks_into_missing_rows),
       TEST(test_promotion),
       TEST(test_batch_sizes_carry),
+      TEST(test_threads_share_alignments),
       TEST(test_empty_tensors),
       TEST(test_errors),
   };
