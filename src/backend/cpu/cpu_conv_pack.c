@@ -1,12 +1,18 @@
 // Weights of any layout and width as the float32 panels that the convolution kernel streams. Done on every call: it
 // touches each weight once, a convolution touches it once for every 512 output rows.
 
+#include <assert.h>
+#include <string.h>
+
 #include "backend/cpu/cpu_conv.h"
 #include "backend/cpu/cpu_rows.h"
 #include "core/alloc.h"
 #include "core/array_internal.h"
 #include "core/checked.h"
 #include "core/thread.h"
+
+/// Most columns of a panel at any level.
+#define MAX_PANEL_WIDTH 64
 
 typedef struct pack_job {
   const lat__conv_desc *desc;
@@ -25,59 +31,96 @@ lat_status lat__cpu_conv_panel_floats(const lat__conv_desc *desc, const lat__cpu
                   (long long)*columns, (long long)desc->c_in);
 }
 
-/// Column `column` of kernel element k, elements `step` floats apart.
-static void pack_dense_column(const pack_job *job, int64_t k, int64_t column, float *target, int64_t step) {
+/// One panel of kernel element k: `width` columns from `first` on, of which `n_real` belong to the weight.
+typedef struct panel_place {
+  int64_t k, first, width, n_real;
+  float *target; ///< (c_in, width)
+} panel_place;
+
+/// (C_out, K, C_in): a column of the panel is contiguous in memory. Row by row all the same: of each column the current
+/// cache line stays at hand, and the panel is written in one sweep.
+static void pack_by_column(const pack_job *job, const panel_place *at) {
   const lat__conv_desc *desc = job->desc;
-  int64_t c_in = desc->c_in;
-  if (desc->weight.form == LAT__WEIGHT_OUT_KERNEL_IN) {
-    const float *source = job->dense + (column * desc->n_kernels + k) * c_in;
-    for (int64_t ci = 0; ci < c_in; ci++) target[ci * step] = source[ci];
-  } else {
-    const float *source = job->dense + k * c_in * desc->c_out + column;
-    for (int64_t ci = 0; ci < c_in; ci++) target[ci * step] = source[ci * desc->c_out];
+  int64_t step = desc->n_kernels * desc->c_in;
+  const float *source = job->dense + at->first * step + at->k * desc->c_in;
+  for (int64_t ci = 0; ci < desc->c_in; ci++) {
+    float *target = at->target + ci * at->width;
+    for (int64_t c = 0; c < at->n_real; c++) target[c] = source[c * step + ci];
   }
 }
 
-/// As pack_dense_column for the storage of quant.h: (C_out, P) for one kernel element, (K, P, C_out) for more.
-static void pack_quantized_column(const pack_job *job, int64_t k, int64_t column, float *target, int64_t step) {
+/// (K, C_in, C_out): a row of the panel is contiguous in memory.
+static void pack_by_row(const pack_job *job, const panel_place *at) {
+  const lat__conv_desc *desc = job->desc;
+  for (int64_t ci = 0; ci < desc->c_in; ci++) {
+    const float *source = job->dense + (at->k * desc->c_in + ci) * desc->c_out + at->first;
+    memcpy(at->target + ci * at->width, source, (size_t)at->n_real * sizeof *source);
+  }
+}
+
+/// quant.h storage of more than one kernel element, (K, P, C_out): rows, with the scales of a group side by side too.
+static void unpack_by_row(const pack_job *job, const panel_place *at) {
   const lat__conv_desc *desc = job->desc;
   const lat__weight_desc *weight = &desc->weight;
-  int64_t bits = weight->bits;
-  int64_t n_words = weight->storage_in * bits / 32, n_groups = weight->storage_in / weight->group_size;
-  bool rows_by_channel = desc->n_kernels == 1;
-  int64_t word_step = rows_by_channel ? 1 : desc->c_out;
-  const uint32_t *words = weight->words + (rows_by_channel ? column * n_words : k * n_words * desc->c_out + column);
-  int64_t first_group = rows_by_channel ? column * n_groups : k * n_groups * desc->c_out + column;
+  int64_t bits = weight->bits, n_words = weight->storage_in * bits / 32,
+          n_groups = weight->storage_in / weight->group_size;
   uint32_t mask = (1u << bits) - 1u;
-  float scale = 0.0f, bias = 0.0f;
+  float scale[MAX_PANEL_WIDTH], bias[MAX_PANEL_WIDTH];
   for (int64_t ci = 0; ci < desc->c_in; ci++) {
     if (ci % weight->group_size == 0) {
-      int64_t group = first_group + ci / weight->group_size * word_step;
-      scale = lat__float_load(weight->dtype, weight->scales, group);
-      bias = lat__float_load(weight->dtype, weight->biases, group);
+      int64_t group = (at->k * n_groups + ci / weight->group_size) * desc->c_out + at->first;
+      for (int64_t c = 0; c < at->n_real; c++) {
+        scale[c] = lat__float_load(weight->dtype, weight->scales, group + c);
+        bias[c] = lat__float_load(weight->dtype, weight->biases, group + c);
+      }
     }
-    uint32_t code = words[ci * bits / 32 * word_step] >> (ci * bits % 32) & mask;
-    target[ci * step] = (float)code * scale + bias;
+    const uint32_t *words = weight->words + (at->k * n_words + ci * bits / 32) * desc->c_out + at->first;
+    uint32_t shift = (uint32_t)(ci * bits % 32);
+    float *target = at->target + ci * at->width;
+    for (int64_t c = 0; c < at->n_real; c++) target[c] = (float)(words[c] >> shift & mask) * scale[c] + bias[c];
+  }
+}
+
+/// quant.h storage of one kernel element, (C_out, P): columns.
+static void unpack_by_column(const pack_job *job, const panel_place *at) {
+  const lat__conv_desc *desc = job->desc;
+  const lat__weight_desc *weight = &desc->weight;
+  int64_t bits = weight->bits, n_words = weight->storage_in * bits / 32,
+          n_groups = weight->storage_in / weight->group_size;
+  uint32_t mask = (1u << bits) - 1u;
+  for (int64_t c = 0; c < at->n_real; c++) {
+    const uint32_t *words = weight->words + (at->first + c) * n_words;
+    float scale = 0.0f, bias = 0.0f;
+    for (int64_t ci = 0; ci < desc->c_in; ci++) {
+      if (ci % weight->group_size == 0) {
+        int64_t group = (at->first + c) * n_groups + ci / weight->group_size;
+        scale = lat__float_load(weight->dtype, weight->scales, group);
+        bias = lat__float_load(weight->dtype, weight->biases, group);
+      }
+      uint32_t code = words[ci * bits / 32] >> (ci * bits % 32) & mask;
+      at->target[ci * at->width + c] = (float)code * scale + bias;
+    }
   }
 }
 
 static void pack_range(void *arg, int64_t begin, int64_t end, int worker) {
   const pack_job *job = arg;
   const lat__conv_desc *desc = job->desc;
+  bool packed = desc->weight.form == LAT__WEIGHT_PACKED;
+  bool by_column = packed ? desc->n_kernels == 1 : desc->weight.form == LAT__WEIGHT_OUT_KERNEL_IN;
   (void)worker;
   for (int64_t item = begin; item < end; item++) {
-    int64_t k = item / job->n_panels;
-    int64_t first = item % job->n_panels * job->panel_width;
-    int64_t width = lat__min_i64(job->panel_width, job->columns - first);
-    float *panel = job->panels + k * job->columns * desc->c_in + first * desc->c_in;
-    for (int64_t c = 0; c < width; c++) {
-      if (first + c >= desc->c_out) {
-        for (int64_t ci = 0; ci < desc->c_in; ci++) panel[ci * width + c] = 0.0f;
-      } else if (desc->weight.form == LAT__WEIGHT_PACKED) {
-        pack_quantized_column(job, k, first + c, panel + c, width);
-      } else {
-        pack_dense_column(job, k, first + c, panel + c, width);
-      }
+    panel_place at = {.k = item / job->n_panels, .first = item % job->n_panels * job->panel_width};
+    at.width = lat__min_i64(job->panel_width, job->columns - at.first);
+    at.n_real = lat__min_i64(at.width, desc->c_out - at.first);
+    at.target = job->panels + (at.k * job->columns + at.first) * desc->c_in;
+    if (packed) {
+      (by_column ? unpack_by_column : unpack_by_row)(job, &at);
+    } else {
+      (by_column ? pack_by_column : pack_by_row)(job, &at);
+    }
+    for (int64_t ci = 0; at.n_real < at.width && ci < desc->c_in; ci++) {
+      memset(at.target + ci * at.width + at.n_real, 0, (size_t)(at.width - at.n_real) * sizeof(float));
     }
   }
 }
@@ -109,6 +152,7 @@ lat_status lat__cpu_conv_pack(lat_context *context, const lat__conv_desc *desc, 
                   .columns = columns,
                   .panel_width = kernels->lanes * kernels->tile_vectors,
                   .panels = panels};
+  assert(job.panel_width <= MAX_PANEL_WIDTH);
   job.n_panels = lat__ceil_div_i64(columns, job.panel_width);
   // A few ranges for each thread; small weights in one range, which runs serially.
   int64_t grain = lat__max_i64(1, 65536 / lat__max_i64(1, desc->c_in * job.panel_width));
