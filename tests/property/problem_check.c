@@ -172,13 +172,15 @@ void check_relation(const problem_case *self, const problem_result *result, char
 
 // --- convolution and linear -----------------------------------------------------------------------------------------
 
-/// What a packed weight stands for, `code * scale + bias`, in the layout of the dense one.
-static double *unpack(const lat_quantized_weight *packed) {
+/// What a packed weight stands for, `code * scale + bias`, in the layout of the dense one. `terms` gets the sum of the two
+/// terms' magnitudes: where they nearly cancel, their rounding is what the error is made of.
+static double *unpack(const lat_quantized_weight *packed, double **terms) {
   lat_quantized_info info = lat_quantized_weight_info(packed);
   int64_t volume = (int64_t)info.kernel_size.x * info.kernel_size.y * info.kernel_size.z;
   int64_t n_groups = info.storage_in_channels / info.group_size, n_words = info.words.shape[volume == 1 ? 2 : 1];
   double *scales = check_doubles(&info.scales), *biases = check_doubles(&info.biases);
   double *dense = check_alloc((size_t)(info.out_channels * volume * info.in_channels), sizeof *dense);
+  double *both = *terms = check_alloc((size_t)(info.out_channels * volume * info.in_channels), sizeof *both);
   const uint32_t *words = info.words.data;
   for (int64_t o = 0; o < info.out_channels; o++) {
     for (int64_t k = 0; k < volume; k++) {
@@ -187,7 +189,9 @@ static double *unpack(const lat_quantized_weight *packed) {
         int64_t at = volume == 1 ? o * n_words + word : (k * n_words + word) * info.out_channels + o;
         int64_t of = volume == 1 ? o * n_groups + group : (k * n_groups + group) * info.out_channels + o;
         uint32_t code = words[at] >> (c * info.bits % 32) & ((1u << info.bits) - 1);
-        dense[(o * volume + k) * info.in_channels + c] = code * scales[of] + biases[of];
+        int64_t element = (o * volume + k) * info.in_channels + c;
+        dense[element] = code * scales[of] + biases[of];
+        both[element] = fabs(code * scales[of]) + fabs(biases[of]);
       }
     }
   }
@@ -202,7 +206,7 @@ void check_weighted(const problem_case *self, const problem_result *result, char
   const int32_t *in = check_in_rows(self, &n_in);
   int32_t *out = check_out_rows(self, &n_out);
   double *x = doubles_of(self->feats), *bias = doubles_of(self->bias);
-  double *w = self->packed ? unpack(self->packed) : doubles_of(self->weight);
+  double *w_terms = NULL, *w = self->packed ? unpack(self->packed, &w_terms) : doubles_of(self->weight);
   ref_conv conv = {.in = in,
                    .out = out,
                    .n_in = n_in,
@@ -220,7 +224,12 @@ void check_weighted(const problem_case *self, const problem_result *result, char
   size_t n = (size_t)(n_out * item->c_out);
   double *y = check_alloc(n, sizeof *y), *slack = check_alloc(n, sizeof *slack);
   int64_t *terms = check_alloc(n, sizeof *terms);
-  ref_conv3d(&conv, y, slack, terms);
+  if (self->packed) { // for the magnitudes alone
+    conv.w = w_terms;
+    ref_conv3d(&conv, y, slack, terms);
+    conv.w = w;
+  }
+  ref_conv3d(&conv, y, self->packed ? NULL : slack, terms);
   // A chain of t roundings of partial sums, none larger than the sum of magnitudes; a packed weight is rounded before.
   for (size_t i = 0; i < n; i++) slack[i] *= (double)(terms[i] + 1 + (self->packed ? 2 : 0)) * 0x1.01p-24;
   lat_array_view feats = lat_tensor_feats(result->tensor);
@@ -230,7 +239,7 @@ void check_weighted(const problem_case *self, const problem_result *result, char
   if (stride.x != item->stride.x || stride.y != item->stride.y || stride.z != item->stride.z) {
     check_fail(reason, "stride: got %d, %d, %d", stride.x, stride.y, stride.z);
   }
-  void *memory[] = {out, x, bias, w, y, slack, terms};
+  void *memory[] = {out, x, bias, w, w_terms, y, slack, terms};
   for (size_t i = 0; i < sizeof memory / sizeof memory[0]; i++) free(memory[i]);
 }
 
