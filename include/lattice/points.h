@@ -1,5 +1,5 @@
 /// \file points.h
-/// Points and voxels: quantize, voxelize, devoxelize.
+/// Points and voxels: quantize, voxelize, devoxelize; point-voxel maps that are built once and read often.
 ///
 /// `voxel = floor((p - origin) / voxel_size)` per axis, computed in the points' precision (voxel_size and origin are
 /// rounded to float32 for float32 points). A voxel's features sit at the lattice point, not the cell centre: voxelize
@@ -66,6 +66,26 @@ LAT_API LAT_CHECKED lat_status lat_voxelize(lat_context *context, const lat_arra
                                             const lat_array_view *features, const lat_voxel_grid *grid,
                                             lat_voxel_reduction reduction, lat_tensor **out);
 
+/// Options of lat_voxelize_quantized.
+typedef struct lat_voxelize_opts {
+  size_t struct_bytes;           ///< sizeof(lat_voxelize_opts)
+  lat_voxel_reduction reduction; ///< default mean
+  lat_triple stride;             ///< stride that the result's set carries, positive; (0, 0, 0): 1. Metadata alone
+  const lat_tensor *like;        ///< NULL, or a tensor on the set that an earlier call with the same quantization gave:
+                                 ///< the result takes its set (so its stride, not `stride`) and batch metadata
+} lat_voxelize_opts;
+
+#define LAT_VOXELIZE_OPTS_INIT                                                                                         \
+  { sizeof(lat_voxelize_opts), LAT_VOXEL_MEAN, {0, 0, 0}, NULL }
+
+/// As lat_voxelize for points that were quantized before: `features` is `(N, C)` for the N quantized points. Results of
+/// one quantization with one stride share their coordinate set. `opts` NULL: defaults.
+/// Errors: INVALID_ARGUMENT (NULL; "reduction"; "stride must be positive"; "like must be built on the coordinates of the
+/// quantization"), INVALID_SHAPE ("points and features must have matching rows"), INVALID_DTYPE, OUT_OF_MEMORY.
+LAT_API LAT_CHECKED lat_status lat_voxelize_quantized(lat_context *context, const lat_quantization *quantization,
+                                                      const lat_array_view *features, const lat_voxelize_opts *opts,
+                                                      lat_tensor **out);
+
 /// How voxel features are read at a point.
 typedef enum lat_interpolation {
   LAT_INTERPOLATION_LINEAR = 0, ///< trilinear over the eight lattice points around; missing ones count as zero
@@ -79,6 +99,40 @@ typedef enum lat_interpolation {
 LAT_API LAT_CHECKED lat_status lat_devoxelize(lat_context *context, const lat_array_view *points,
                                               const lat_tensor *voxels, const lat_voxel_grid *grid,
                                               lat_interpolation interpolation, lat_array **out);
+
+/// Opaque, reference-counted, immutable: which voxel rows N points read, and with what weights.
+typedef struct lat_point_map lat_point_map;
+
+/// Finds the voxels of `coords` (of their first occurrence; the stride is ignored) around each point, as lat_devoxelize
+/// does. The map keeps nothing of `coords` but the number of its rows.
+/// Errors: as lat_sparse_quantize; INVALID_ARGUMENT ("interpolation").
+LAT_API LAT_CHECKED lat_status lat_point_map_create(lat_context *context, const lat_array_view *points,
+                                                    const lat_coords *coords, const lat_voxel_grid *grid,
+                                                    lat_interpolation interpolation, lat_point_map **out);
+
+/// `(N, 8)` int32 voxel rows, -1 for none. Linear: slot c is the corner floor(q) + (c & 1, c >> 1 & 1, c >> 2 & 1).
+/// Nearest: slot 0. Borrowed: valid while a reference to `map` is held.
+LAT_API lat_array_view lat_point_map_rows(const lat_point_map *map);
+
+/// `(N, 8)` float32 weights, 0 where the row is -1: `(wx * wy) * wz` with `w` = q - floor(q) on the upper side of an axis
+/// and one minus that on the lower; nearest: 1. Borrowed likewise.
+LAT_API lat_array_view lat_point_map_weights(const lat_point_map *map);
+
+/// Number of voxels that the map reads from.
+LAT_API int64_t lat_point_map_voxel_count(const lat_point_map *map);
+
+/// Adds a reference and returns `map` (NULL is passed through).
+LAT_API lat_point_map *lat_point_map_retain(const lat_point_map *map);
+
+/// Drops a reference; NULL is accepted.
+LAT_API void lat_point_map_release(lat_point_map *map);
+
+/// Reads `(V, C)` float32, float16 or bfloat16 voxel features through a map: `(N, C)` of the same dtype,
+/// `y[p] = sum over slots, ascending, of weight * x[row]` in float32, rounded once. Gives the bits of lat_devoxelize.
+/// Errors: INVALID_ARGUMENT (NULL), INVALID_SHAPE ("features must have one row for each voxel of the map"),
+/// INVALID_DTYPE, OUT_OF_MEMORY.
+LAT_API LAT_CHECKED lat_status lat_interpolate(lat_context *context, const lat_array_view *features,
+                                               const lat_point_map *map, lat_array **out);
 
 #ifdef __cplusplus
 }

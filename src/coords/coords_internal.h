@@ -19,7 +19,8 @@ typedef enum lat__cache_kind {
   LAT__CACHE_SUBMANIFOLD = 2, ///< lat_relation
   LAT__CACHE_TARGET = 3,      ///< lat_relation
   LAT__CACHE_DOWNSAMPLED = 4, ///< lat_coords
-  LAT__CACHE_ALIGNMENT = 5    ///< alignment of two sets
+  LAT__CACHE_ALIGNMENT = 5,   ///< alignment of two sets
+  LAT__CACHE_RESTRIDED = 20   ///< lat_coords: the same rows at another stride
 } lat__cache_kind;
 
 /// What a cache entry is about. Compared byte by byte: zero-initialise it.

@@ -16,6 +16,20 @@ struct lat_quantization {
   lat_array *counts;       ///< retained, int32 (V,)
 };
 
+struct lat_point_map {
+  atomic_int refcount;
+  lat_context *context; ///< retained
+  int64_t n_voxels;
+  lat_array *rows;    ///< retained, int32 (N, LAT__MAP_SLOTS)
+  lat_array *weights; ///< retained, float32 (N, LAT__MAP_SLOTS)
+};
+
+/// Slots of a point in a point-voxel map: the corners of a cell.
+#define LAT__MAP_SLOTS 8
+
+/// Points of a block for each thread where voxels around points are looked up.
+#define LAT__MAP_BLOCK_POINTS 4096
+
 /// Checked points and grid of one call. Borrows the caller's memory.
 typedef struct lat__points {
   lat_array_view points;  ///< (n, 3) float32 or float64, any strides
@@ -38,5 +52,24 @@ LAT_CHECKED lat_status lat__points_cells(lat_context *context, const char *op, c
 /// Assigns the points to voxels, first-seen.
 LAT_CHECKED lat_status lat__points_quantize(lat_context *context, const char *op, const lat__points *points,
                                             lat_quantization **out);
+
+/// Voxels that some points read. `cells` is workspace.
+typedef struct lat__point_voxels {
+  int32_t n_slots; ///< LAT__MAP_SLOTS for linear, 1 for nearest
+  int32_t *cells;  ///< (count, n_slots, 4)
+  int32_t *rows;   ///< (count, n_slots): row of the set, -1 for none
+  float *weights;  ///< (count, n_slots): linear alone; may be negative where the row is -1
+} lat__point_voxels;
+
+/// Checks an interpolation.
+LAT_CHECKED lat_status lat__interpolation_check(const char *op, lat_interpolation interpolation);
+
+/// Finds what the points [begin, begin + count) read from `coords`. Fails naming the first point at fault.
+LAT_CHECKED lat_status lat__points_find(lat_context *context, const char *op, const lat__points *points,
+                                        const lat_coords *coords, int64_t begin, int64_t count,
+                                        const lat__point_voxels *found);
+
+/// Checks point features: `(n_points, any C)` of a feature dtype.
+LAT_CHECKED lat_status lat__point_features_check(const char *op, const lat_array_view *features, int64_t n_points);
 
 #endif

@@ -92,6 +92,51 @@ static lat_status half_body(lat_context *context) {
   return lat_test_oom_finish_array(status, feats);
 }
 
+// Another stride makes another set, which the quantization's own set keeps.
+static lat_status quantized_body(lat_context *context) {
+  lat_array_view point_view = lat_view_2d(points, LAT_DTYPE_F32, N_POINTS, 3);
+  lat_voxel_grid grid = lat_voxel_grid_cube(0.5);
+  lat_voxelize_opts opts = LAT_VOXELIZE_OPTS_INIT;
+  lat_quantization *quantization = NULL;
+  lat_tensor *voxels = NULL;
+  opts.stride = lat_triple_all(2);
+  lat_status status = lat_sparse_quantize(context, &point_view, &grid, &quantization);
+  if (status == LAT_STATUS_OK) {
+    status = lat_voxelize_quantized(context, quantization, &point_view, &opts, &voxels);
+  }
+  lat_quantization_release(quantization);
+  return lat_test_oom_finish_tensor(status, voxels);
+}
+
+// A transposed view of 16-bit features is copied, then read through workspace.
+static lat_status map_body(lat_context *context) {
+  static const uint16_t halves[4 * N_POINTS];
+  lat_array_view point_view = lat_view_2d(points, LAT_DTYPE_F32, N_POINTS, 3);
+  lat_voxel_grid grid = lat_voxel_grid_cube(0.5);
+  lat_quantization *quantization = NULL;
+  lat_point_map *map = NULL;
+  lat_array *read = NULL;
+  lat_status status = lat_sparse_quantize(context, &point_view, &grid, &quantization);
+  if (status == LAT_STATUS_OK) {
+    status = lat_point_map_create(context, &point_view, lat_quantization_coords(quantization), &grid,
+                                  LAT_INTERPOLATION_LINEAR, &map);
+  }
+  if (status == LAT_STATUS_OK) {
+    int64_t n_voxels = lat_point_map_voxel_count(map);
+    lat_array_view x = lat_view_2d(halves, LAT_DTYPE_F16, n_voxels, 4);
+    x.stride[0] = 1;
+    x.stride[1] = n_voxels;
+    lat_test_oom_record_view(lat_point_map_rows(map));
+    lat_test_oom_record_view(lat_point_map_weights(map));
+    status = lat_interpolate(context, &x, map, &read);
+  } else {
+    assert_null(map);
+  }
+  lat_point_map_release(map);
+  lat_quantization_release(quantization);
+  return lat_test_oom_finish_array(status, read);
+}
+
 #define OOM_TEST(body)                                                                                                 \
   static void body##_survives(void **state) {                                                                          \
     (void)state;                                                                                                       \
@@ -102,12 +147,15 @@ OOM_TEST(voxelize_body)
 OOM_TEST(linear_body)
 OOM_TEST(nearest_body)
 OOM_TEST(half_body)
+OOM_TEST(quantized_body)
+OOM_TEST(map_body)
 
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(quantize_body_survives), cmocka_unit_test(voxelize_body_survives),
       cmocka_unit_test(linear_body_survives),   cmocka_unit_test(nearest_body_survives),
-      cmocka_unit_test(half_body_survives),
+      cmocka_unit_test(half_body_survives),     cmocka_unit_test(quantized_body_survives),
+      cmocka_unit_test(map_body_survives),
   };
   return cmocka_run_group_tests(tests, fill_inputs, NULL);
 }

@@ -1,5 +1,6 @@
 // Points and voxels against the naive references: random clouds of both precisions, thread counts, permutations, strides,
 // identities of voxelize and devoxelize, and real scans.
+// covers: lat_sparse_quantize lat_voxelize lat_voxelize_quantized lat_devoxelize lat_point_map_create lat_interpolate
 #include "support/test_support.h"
 
 #include <math.h>
@@ -233,9 +234,41 @@ static lat_tensor *check_voxelize(const problem *p) {
     assert_same_bytes(lat_tensor_feats(voxels), lat_tensor_feats(first));
     assert_same_bytes(lat_coords_rows(lat_tensor_coords(voxels)), lat_coords_rows(lat_tensor_coords(first)));
     lat_tensor_release(voxels);
+    lat_voxelize_opts opts = LAT_VOXELIZE_OPTS_INIT;
+    opts.reduction = p->sum ? LAT_VOXEL_SUM : LAT_VOXEL_MEAN;
+    lat_test_assert_ok(lat_voxelize_quantized(contexts[i], quantization, &features, &opts, &voxels));
+    assert_same_bytes(lat_tensor_feats(voxels), lat_tensor_feats(first));
+    lat_tensor_release(voxels);
   }
   lat_quantization_release(quantization);
   return first;
+}
+
+/// Rows of the map are the reference's, weights within a rounding or three, and what is read through it are the bits of
+/// devoxelize.
+static void check_map(const problem *p, const lat_tensor *voxels, const lat_array *read) {
+  lat_array_view batches, points = points_view(p), feats = lat_tensor_feats(voxels);
+  lat_voxel_grid grid = make_grid(p, &batches);
+  ref_cloud cloud = make_cloud(p);
+  int32_t *rows = allocate(8 * p->n, sizeof(int32_t));
+  double *weights = allocate(8 * p->n, sizeof(double));
+  ref_point_map(&cloud, lat_coords_rows(lat_tensor_coords(voxels)).data, lat_tensor_count(voxels), !p->linear, rows,
+                weights);
+  for (int i = 0; i < N_CONTEXTS; i++) {
+    lat_point_map *map = NULL;
+    lat_array *through = NULL;
+    lat_test_assert_ok(lat_point_map_create(contexts[i], &points, lat_tensor_coords(voxels), &grid,
+                                            p->linear ? LAT_INTERPOLATION_LINEAR : LAT_INTERPOLATION_NEAREST, &map));
+    assert_same_bytes(lat_point_map_rows(map), lat_view_2d(rows, LAT_DTYPE_I32, p->n, 8));
+    const float *made = lat_point_map_weights(map).data;
+    for (int64_t slot = 0; slot < 8 * p->n; slot++) assert_true(fabs(made[slot] - weights[slot]) <= 0x1p-21);
+    lat_test_assert_ok(lat_interpolate(contexts[i], &feats, map, &through));
+    assert_same_bytes(lat_array_as_view(through), lat_array_as_view(read));
+    lat_array_release(through);
+    lat_point_map_release(map);
+  }
+  free(rows);
+  free(weights);
 }
 
 static void check_devoxelize(const problem *p, const lat_tensor *voxels) {
@@ -259,6 +292,7 @@ static void check_devoxelize(const problem *p, const lat_tensor *voxels) {
     double precision = p->feature_dtype == LAT_DTYPE_F16 ? 0x1p-10 : 1e-6;
     assert_true(fabs(value_at(lat_array_as_view(first), i) - y[i]) <= precision * (1.0 + fabs(y[i])) + 2e-4 * p->sum);
   }
+  check_map(p, voxels, first);
   lat_array_release(first);
   free(x);
   free(y);

@@ -81,14 +81,18 @@ static void read_linear(const ref_cloud *cloud, int64_t p, const ref_dictionary 
   }
 }
 
-static void read_nearest(const ref_cloud *cloud, int64_t p, const ref_dictionary *voxels, const double *x,
-                         int64_t channels, double *y) {
-  int64_t key[4] = {batch_of(cloud, p), 0, 0, 0};
+static void nearest_cell(const ref_cloud *cloud, int64_t p, int64_t key[4]) {
   for (int axis = 0; axis < 3; axis++) {
     double q = lattice_position(cloud, p, axis);
     double moved = cloud->wide != NULL ? q + 0.5 : (double)((float)q + 0.5f);
     key[1 + axis] = (int64_t)floor(moved);
   }
+}
+
+static void read_nearest(const ref_cloud *cloud, int64_t p, const ref_dictionary *voxels, const double *x,
+                         int64_t channels, double *y) {
+  int64_t key[4] = {batch_of(cloud, p), 0, 0, 0};
+  nearest_cell(cloud, p, key);
   add_voxel(voxels, key, 1.0, x, channels, y);
 }
 
@@ -101,6 +105,41 @@ void ref_devoxelize(const ref_cloud *cloud, const int32_t *rows, int64_t n_voxel
       read_nearest(cloud, p, voxels, x, channels, y + p * channels);
     } else {
       read_linear(cloud, p, voxels, x, channels, y + p * channels);
+    }
+  }
+  ref_dictionary_free(voxels);
+}
+
+static void map_corner(const ref_cloud *cloud, int64_t p, const ref_dictionary *voxels, int corner, int32_t *row,
+                       double *weight) {
+  int64_t key[4] = {batch_of(cloud, p), 0, 0, 0};
+  *weight = 1.0;
+  for (int axis = 0; axis < 3; axis++) {
+    double q = lattice_position(cloud, p, axis), fraction = q - floor(q);
+    int up = (corner >> axis) % 2;
+    key[1 + axis] = (int64_t)floor(q) + up;
+    *weight *= up ? fraction : 1.0 - fraction;
+  }
+  *row = ref_dictionary_find(voxels, key[0], key[1], key[2], key[3]);
+}
+
+void ref_point_map(const ref_cloud *cloud, const int32_t *rows, int64_t n_voxels, int nearest, int32_t *map_rows,
+                   double *map_weights) {
+  ref_dictionary *voxels = ref_dictionary_create(rows, n_voxels);
+  for (int64_t p = 0; p < cloud->n; p++) {
+    for (int slot = 0; slot < 8; slot++) {
+      int32_t row = -1;
+      double weight = 0.0;
+      if (!nearest) {
+        map_corner(cloud, p, voxels, slot, &row, &weight);
+      } else if (slot == 0) {
+        int64_t key[4] = {batch_of(cloud, p), 0, 0, 0};
+        nearest_cell(cloud, p, key);
+        row = ref_dictionary_find(voxels, key[0], key[1], key[2], key[3]);
+        weight = 1.0;
+      }
+      map_rows[8 * p + slot] = row;
+      map_weights[8 * p + slot] = row < 0 ? 0.0 : weight;
     }
   }
   ref_dictionary_free(voxels);

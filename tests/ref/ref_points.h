@@ -28,4 +28,8 @@ void ref_voxel_reduce_f32(const int32_t *inverse, int64_t n, int64_t n_voxels, c
 void ref_devoxelize(const ref_cloud *cloud, const int32_t *rows, int64_t n_voxels, const double *x, int64_t channels,
                     int nearest, double *y);
 
+/// map_rows and map_weights (n, 8): slot c is the corner whose bit a says "up" on axis a; nearest: slot 0. No voxel: -1, 0.
+void ref_point_map(const ref_cloud *cloud, const int32_t *rows, int64_t n_voxels, int nearest, int32_t *map_rows,
+                   double *map_weights);
+
 #endif
