@@ -37,15 +37,13 @@ typedef struct panel_place {
   float *target; ///< (c_in, width)
 } panel_place;
 
-/// (C_out, K, C_in): a column of the panel is contiguous in memory. Row by row all the same: of each column the current
-/// cache line stays at hand, and the panel is written in one sweep.
+/// (C_out, K, C_in): a column of the panel is contiguous in memory.
 static void pack_by_column(const pack_job *job, const panel_place *at) {
   const lat__conv_desc *desc = job->desc;
   int64_t step = desc->n_kernels * desc->c_in;
-  const float *source = job->dense + at->first * step + at->k * desc->c_in;
-  for (int64_t ci = 0; ci < desc->c_in; ci++) {
-    float *target = at->target + ci * at->width;
-    for (int64_t c = 0; c < at->n_real; c++) target[c] = source[c * step + ci];
+  for (int64_t c = 0; c < at->n_real; c++) {
+    const float *source = job->dense + (at->first + c) * step + at->k * desc->c_in;
+    for (int64_t ci = 0; ci < desc->c_in; ci++) at->target[ci * at->width + c] = source[ci];
   }
 }
 
