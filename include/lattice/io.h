@@ -16,9 +16,10 @@ typedef struct lat_cloud lat_cloud;
 
 /// File formats.
 typedef enum lat_cloud_format {
-  LAT_CLOUD_FORMAT_AUTO = 0, ///< from the content (PLY magic), else from the file name
-  LAT_CLOUD_FORMAT_PLY = 1,  ///< ascii, binary little and big endian; any scalar vertex properties
-  LAT_CLOUD_FORMAT_KITTI = 2 ///< raw little-endian float32 rows of 4 (x y z intensity) or 5 (… ring) values
+  LAT_CLOUD_FORMAT_AUTO = 0,  ///< from the content (how PLY and PCD begin), else from the file name
+  LAT_CLOUD_FORMAT_PLY = 1,   ///< ascii, binary little and big endian; any scalar vertex properties
+  LAT_CLOUD_FORMAT_KITTI = 2, ///< raw little-endian float32 rows of 4 (x y z intensity) or 5 (… ring) values
+  LAT_CLOUD_FORMAT_PCD = 3    ///< versions 0.5 to 0.7: ascii, binary, binary_compressed; any fields
 } lat_cloud_format;
 
 /// Options of lat_cloud_read. NULL or zero fields mean the defaults.
@@ -33,15 +34,21 @@ typedef struct lat_cloud_read_opts {
 
 /// Reads a point cloud from a regular file. Positions are float32, or float64 when the file stores a coordinate as a
 /// type that float32 does not hold (double, int, uint). Every other scalar property becomes a field of its own name and
-/// type; types without an equal dtype are widened (char to int16, ushort to uint32). The columns of a KITTI
-/// file are called `intensity` and `ring`. NaN and infinities are read as they are; list properties are stepped over.
+/// type; types without an equal dtype are widened (char to int16, ushort to uint32, uint64 to int64, where a value above
+/// int64 is an error). The columns of a KITTI file are called `intensity` and `ring`. NaN and infinities are read as they
+/// are; list properties are stepped over.
 ///
 /// Memory is bounded by the file's real size, whatever its header claims: the file once, and for each of its bytes at
-/// most four bytes of arrays.
+/// most four bytes of arrays. Of a compressed file that holds for what it unpacks to (at most 88 bytes for one, found out
+/// before memory is taken), which is kept beside it while it is read.
 ///
 /// PLY: a header of at most 1 MiB, 32 elements and 512 properties; lines end in LF, CR LF or CR; one element a line in
 /// ascii; nothing but white space after the last element. KITTI without `floats_per_point`: where the size fits 4 and 5,
 /// the values decide (an intensity is 0 to 65535, a ring a whole number below 1024).
+/// PCD: the header has a FIELDS, SIZE and TYPE line, COUNT defaults to 1, POINTS must be WIDTH x HEIGHT where both are
+/// there; at most 512 values a point and a header of 1 MiB. The elements of a field of COUNT n > 1 become fields
+/// `name_0` to `name_{n-1}`. Fields called `_` are padding and dropped. A field `rgb` or `rgba` of TYPE F and SIZE 4 holds
+/// colours in its bits, 0xAARRGGBB, and becomes uint32. VIEWPOINT is not applied.
 /// Errors: IO_ERROR (missing or unreadable file, a directory, a pipe: the system's reason), BAD_DATA (truncated, lying
 /// or malformed: names the file, the place and what was expected), UNSUPPORTED (a format it does not read),
 /// OUT_OF_MEMORY, INVALID_ARGUMENT (NULL, a value of `opts`).

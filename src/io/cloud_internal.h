@@ -23,6 +23,9 @@ typedef struct lat__io_content {
 /// Parses a PLY file. Errors: BAD_DATA, UNSUPPORTED, OUT_OF_MEMORY.
 LAT_CHECKED lat_status lat__ply_parse(lat_context *context, const lat__io_content *content, lat_cloud **out);
 
+/// Parses a PCD file. Errors: BAD_DATA, UNSUPPORTED, OUT_OF_MEMORY.
+LAT_CHECKED lat_status lat__pcd_parse(lat_context *context, const lat__io_content *content, lat_cloud **out);
+
 /// Parses raw float rows of `floats_per_point` values, 4 or 5; 0: decided from the content.
 /// Errors: BAD_DATA, INVALID_ARGUMENT, OUT_OF_MEMORY.
 LAT_CHECKED lat_status lat__kitti_parse(lat_context *context, const lat__io_content *content, int32_t floats_per_point,

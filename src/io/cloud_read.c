@@ -11,6 +11,16 @@ static bool starts_as_ply(const lat__io_content *content) {
          (content->bytes[3] == '\n' || content->bytes[3] == '\r');
 }
 
+/// A PCD file begins with a comment that names it, or at once with one of its first two lines.
+static bool starts_as_pcd(const lat__io_content *content) {
+  static const char *const starts[] = {"# .PCD", "#.PCD", "VERSION ", "FIELDS "};
+  for (size_t i = 0; i < sizeof starts / sizeof starts[0]; i++) {
+    size_t n = strlen(starts[i]);
+    if ((uint64_t)content->n_bytes >= n && memcmp(content->bytes, starts[i], n) == 0) return true;
+  }
+  return false;
+}
+
 static bool ends_with(const char *path, const char *ending) {
   size_t n = strlen(path), m = strlen(ending);
   return n >= m && strcasecmp(path + (n - m), ending) == 0;
@@ -18,12 +28,13 @@ static bool ends_with(const char *path, const char *ending) {
 
 static lat_cloud_format guess_format(const lat__io_content *content) {
   if (starts_as_ply(content) || ends_with(content->path, ".ply")) return LAT_CLOUD_FORMAT_PLY;
+  if (starts_as_pcd(content) || ends_with(content->path, ".pcd")) return LAT_CLOUD_FORMAT_PCD;
   if (ends_with(content->path, ".bin")) return LAT_CLOUD_FORMAT_KITTI;
   return LAT_CLOUD_FORMAT_AUTO;
 }
 
 static lat_status check_opts(const lat_cloud_read_opts *opts) {
-  if (opts->format < LAT_CLOUD_FORMAT_AUTO || opts->format > LAT_CLOUD_FORMAT_KITTI) {
+  if (opts->format < LAT_CLOUD_FORMAT_AUTO || opts->format > LAT_CLOUD_FORMAT_PCD) {
     return lat_fail(LAT_STATUS_INVALID_ARGUMENT, "cloud_read: format: got %d, expected a value of lat_cloud_format",
                     (int)opts->format);
   }
@@ -39,11 +50,13 @@ static lat_status parse(lat_context *context, const lat__io_content *content, co
                         lat_cloud **out) {
   lat_cloud_format format = opts->format ? opts->format : guess_format(content);
   if (format == LAT_CLOUD_FORMAT_PLY) return lat__ply_parse(context, content, out);
+  if (format == LAT_CLOUD_FORMAT_PCD) return lat__pcd_parse(context, content, out);
   if (format == LAT_CLOUD_FORMAT_KITTI) return lat__kitti_parse(context, content, opts->floats_per_point, out);
-  return lat_fail(LAT_STATUS_UNSUPPORTED,
-                  "cloud_read: %s: unknown format: got a file that begins with '%s', expected PLY or a .bin of floats",
-                  lat__io_path(content->path).text,
-                  lat__io_excerpt(content->bytes, content->n_bytes < 8 ? content->n_bytes : 8).text);
+  return lat_fail(
+      LAT_STATUS_UNSUPPORTED,
+      "cloud_read: %s: unknown format: got a file that begins with '%s', expected PLY, PCD or a .bin of floats",
+      lat__io_path(content->path).text,
+      lat__io_excerpt(content->bytes, content->n_bytes < 8 ? content->n_bytes : 8).text);
 }
 
 lat_status lat_cloud_read(lat_context *context, const char *path, const lat_cloud_read_opts *opts, lat_cloud **out) {

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/checked.h"
 #include "core/compiler.h"
 
 enum { WRITE_BUFFER_BYTES = 1 << 16, TEMPORARY_NAME_BYTES = 64, TEMPORARY_TRIES = 1000 };
@@ -47,6 +48,16 @@ lat__io_text lat__io_reason(int error_number) {
   snprintf(shown.text, sizeof shown.text, "%s", strerror_l(error_number, c_locale));
   freelocale(c_locale);
   return shown;
+}
+
+bool lat__io_parse_count(const char *text, int64_t n_bytes, int64_t *count) {
+  int64_t value = 0;
+  for (int64_t i = 0; i < n_bytes; i++) {
+    if (text[i] < '0' || text[i] > '9') return false;
+    if (!lat__mul_i64(value, 10, &value) || !lat__add_i64(value, text[i] - '0', &value)) return false;
+  }
+  *count = value;
+  return n_bytes > 0;
 }
 
 lat_status lat__io_copy_opts(const char *op, const void *opts, size_t known_bytes, void *target) {

@@ -20,6 +20,9 @@ lat__io_text lat__io_excerpt(const void *bytes, int64_t n_bytes);
 /// The system's reason for `error_number`, in English whatever the locale.
 lat__io_text lat__io_reason(int error_number);
 
+/// `*count` = a whole number without sign; false for anything else and above int64.
+bool lat__io_parse_count(const char *text, int64_t n_bytes, int64_t *count);
+
 /// Copies a caller's sized options struct over `target` (already holding zeros). `known_bytes`: sizeof of what this
 /// version knows. Errors: INVALID_ARGUMENT (impossible size), UNSUPPORTED (non-zero fields past the known ones).
 LAT_CHECKED lat_status lat__io_copy_opts(const char *op, const void *opts, size_t known_bytes, void *target);

@@ -113,25 +113,14 @@ static lat_status parse_format(const line_reader *reader, lat__ply_header *heade
                     "ascii, binary_little_endian or binary_big_endian");
 }
 
-/// A whole number without sign; false for anything else and above int64.
-static bool parse_count(word w, int64_t *count) {
-  int64_t value = 0;
-  for (int32_t i = 0; i < w.n_bytes; i++) {
-    if (w.at[i] < '0' || w.at[i] > '9') return false;
-    if (!lat__mul_i64(value, 10, &value) || !lat__add_i64(value, w.at[i] - '0', &value)) return false;
-  }
-  *count = value;
-  return w.n_bytes > 0;
-}
-
 static lat_status parse_element(const line_reader *reader, lat__ply_header *header) {
-  word name = word_at(reader, 1);
+  word name = word_at(reader, 1), count = word_at(reader, 2);
   lat__ply_element element = {.name = name.at, .name_bytes = name.n_bytes, .first_property = header->n_properties};
   if (reader->n_words != 3) {
     return line_error(reader, LAT_STATUS_BAD_DATA, "element line", name, "the form 'element NAME COUNT'");
   }
-  if (!parse_count(word_at(reader, 2), &element.count)) {
-    return line_error(reader, LAT_STATUS_BAD_DATA, "element count", word_at(reader, 2),
+  if (!lat__io_parse_count(count.at, count.n_bytes, &element.count)) {
+    return line_error(reader, LAT_STATUS_BAD_DATA, "element count", count,
                       "a whole number from 0 to 9223372036854775807");
   }
   if (header->n_elements == LAT__PLY_ELEMENTS) {

@@ -90,7 +90,13 @@ printf 'ply\nformat ascii 1.0\nelement vertex 2\nproperty float x\nproperty floa
 printf 'ply\nformat ascii 1.0\nelement vertex 0\nproperty float x\nproperty float y\nproperty float z\nend_header\n' >empty.ply
 head -c 160 /dev/zero >zeros.bin
 mkdir folder
+pcd_header='VERSION 0.7\nFIELDS x y z rgb _ label\nSIZE 4 4 4 4 1 1\nTYPE F F F U U I\nCOUNT 1 1 1 1 3 2\nWIDTH 2\nHEIGHT 1\nPOINTS 2\n'
+printf '# .PCD v0.7\n%bDATA ascii\n1 2 3 255 a b c -7 8\n-1.5 nan 0.5 65536 a b c 9 10\n' "$pcd_header" >small.pcd
+printf '%bDATA binary_compressed\n\x10\0\0\0\xff\xff\xff\xff' "$pcd_header" >bomb.pcd
 check info small.ply
+check info small.pcd
+check info small.pcd --json
+check info bomb.pcd
 check info small.ply --json
 check info empty.ply
 check info --floats 5 zeros.bin
@@ -145,6 +151,9 @@ check voxelize --size=0.5 seven.ply --out voxels_one.ply --threads 1 --json
 expect "the number of threads changes nothing" cmp -s voxels.ply voxels_one.ply
 check voxelize empty.ply --size 1 -o nothing.ply
 check voxelize small.ply --size 1 -o x.ply
+sed s/nan/2/ small.pcd >finite.pcd
+check voxelize finite.pcd --size 1 -o from_pcd.ply
+check info from_pcd.ply
 check voxelize seven.ply --size 0 -o x.ply
 check voxelize seven.ply --size -1 -o x.ply
 check voxelize seven.ply --size abc -o x.ply

@@ -15,8 +15,8 @@ static inline void fuzz_require(int condition) {
 }
 
 /// Parses `data` with `parse` and checks what every reader promises: a cloud or an error text, memory bounded by the
-/// input, fields as long as the cloud, nothing left behind.
-static inline void fuzz_parse(const uint8_t *data, size_t n_bytes,
+/// input (`growth` bytes for each of its bytes), fields as long as the cloud, nothing left behind.
+static inline void fuzz_parse(const uint8_t *data, size_t n_bytes, uint64_t growth,
                               lat_status (*parse)(lat_context *context, const lat__io_content *content,
                                                   lat_cloud **out)) {
   lat_context_opts opts = LAT_CONTEXT_OPTS_INIT;
@@ -30,7 +30,7 @@ static inline void fuzz_parse(const uint8_t *data, size_t n_bytes,
   copy[n_bytes] = 0;
   lat__io_content content = {"fuzz", copy, (int64_t)n_bytes};
   lat_status status = parse(context, &content, &cloud);
-  fuzz_require(lat_context_peak_bytes(context) <= 8 * (uint64_t)n_bytes + (1 << 19));
+  fuzz_require(lat_context_peak_bytes(context) <= growth * (uint64_t)n_bytes + (1 << 19));
   if (status == LAT_STATUS_OK) {
     int64_t n_points = lat_cloud_count(cloud);
     fuzz_require(lat_cloud_positions(cloud).shape[0] == n_points);

@@ -13,6 +13,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes) {
   static const int32_t choices[4] = {0, 4, 5, 0};
   if (n_bytes == 0) return 0;
   floats_per_point = choices[data[0] % 4];
-  fuzz_parse(data + 1, n_bytes - 1, parse);
+  fuzz_parse(data + 1, n_bytes - 1, 8, parse);
   return 0;
 }

@@ -4,6 +4,6 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes) {
-  fuzz_parse(data, n_bytes, lat__ply_parse);
+  fuzz_parse(data, n_bytes, 8, lat__ply_parse);
   return 0;
 }

@@ -12,12 +12,22 @@ static const char ascii_file[] = "ply\nformat ascii 1.0\nelement vertex 2\nprope
 static const char binary_file[] = "ply\nformat binary_big_endian 1.0\nelement vertex 2\nproperty uchar x\n"
                                   "property uchar y\nproperty uchar z\nproperty short t\nend_header\nabcdefghij";
 
+static const char ascii_pcd[] = "VERSION 0.7\nFIELDS x y z label t\nSIZE 4 4 4 1 8\nTYPE F F F U F\nWIDTH 2\nPOINTS 2\n"
+                                "DATA ascii\n1 2 3 4 5\n6 7 8 9 10\n";
+static const char binary_pcd[] = "VERSION 0.7\nFIELDS x y z t\nSIZE 1 1 1 2\nTYPE U U U I\nWIDTH 2\nPOINTS 2\n"
+                                 "DATA binary\nabcdefghij";
+static const char packed_pcd[] = "VERSION 0.7\nFIELDS x y z t\nSIZE 1 1 1 2\nTYPE U U U I\nWIDTH 2\nPOINTS 2\n"
+                                 "DATA binary_compressed\n\013\0\0\0\012\0\0\0\011abcdefghij";
+
 static int make_files(void **state) {
   (void)state;
   static const float rows[8] = {1, 2, 3, 0.5f, 4, 5, 6, 0.25f};
   lat_test_folder_make();
   lat_test_file_write(lat_test_folder_path("ascii.ply"), ascii_file, sizeof ascii_file - 1);
   lat_test_file_write(lat_test_folder_path("binary.ply"), binary_file, sizeof binary_file - 1);
+  lat_test_file_write(lat_test_folder_path("ascii.pcd"), ascii_pcd, sizeof ascii_pcd - 1);
+  lat_test_file_write(lat_test_folder_path("binary.pcd"), binary_pcd, sizeof binary_pcd - 1);
+  lat_test_file_write(lat_test_folder_path("packed.pcd"), packed_pcd, sizeof packed_pcd - 1);
   lat_test_file_write(lat_test_folder_path("raw.bin"), rows, sizeof rows);
   return 0;
 }
@@ -55,6 +65,18 @@ static lat_status binary_body(lat_context *context) {
 
 static lat_status kitti_body(lat_context *context) {
   return read_file(context, "raw.bin");
+}
+
+static lat_status ascii_pcd_body(lat_context *context) {
+  return read_file(context, "ascii.pcd");
+}
+
+static lat_status binary_pcd_body(lat_context *context) {
+  return read_file(context, "binary.pcd");
+}
+
+static lat_status packed_pcd_body(lat_context *context) {
+  return read_file(context, "packed.pcd");
 }
 
 // Builds a cloud with more fields than fit at first and writes it. A failure leaves neither file nor temporary file.
@@ -96,6 +118,9 @@ static void readers(void **state) {
   lat_test_oom("read ascii PLY", ascii_body);
   lat_test_oom("read binary PLY", binary_body);
   lat_test_oom("read KITTI", kitti_body);
+  lat_test_oom("read ascii PCD", ascii_pcd_body);
+  lat_test_oom("read binary PCD", binary_pcd_body);
+  lat_test_oom("read compressed PCD", packed_pcd_body);
 }
 
 static void writers(void **state) {

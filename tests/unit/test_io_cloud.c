@@ -174,8 +174,8 @@ static void option_refusals(void **state) {
   lat_test_assert_error(lat_cloud_read(context, path, &opts, &cloud), LAT_STATUS_INVALID_ARGUMENT,
                         "floats_per_point: got 6");
   opts.floats_per_point = 0;
-  opts.format = (lat_cloud_format)3;
-  lat_test_assert_error(lat_cloud_read(context, path, &opts, &cloud), LAT_STATUS_INVALID_ARGUMENT, "format: got 3");
+  opts.format = (lat_cloud_format)99;
+  lat_test_assert_error(lat_cloud_read(context, path, &opts, &cloud), LAT_STATUS_INVALID_ARGUMENT, "format: got 99");
   lat_test_assert_error(lat_cloud_read(NULL, path, NULL, &cloud), LAT_STATUS_INVALID_ARGUMENT,
                         "context must not be NULL");
   lat_test_assert_error(lat_cloud_read(context, NULL, NULL, &cloud), LAT_STATUS_INVALID_ARGUMENT,
