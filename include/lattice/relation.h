@@ -29,9 +29,12 @@ typedef struct lat_neighbors lat_neighbors;
 
 /// Which rule made the output support.
 typedef enum lat_relation_kind {
-  LAT_RELATION_FORWARD = 0,     ///< floor(input / stride), first-seen; the input set itself at stride 1, padding 0
-  LAT_RELATION_SUBMANIFOLD = 1, ///< the input set
-  LAT_RELATION_TARGET = 2       ///< a set given by the caller
+  LAT_RELATION_FORWARD = 0,          ///< floor(input / stride), first-seen; the input set itself at stride 1, padding 0
+  LAT_RELATION_SUBMANIFOLD = 1,      ///< the input set
+  LAT_RELATION_TARGET = 2,           ///< a set given by the caller
+  LAT_RELATION_TRANSPOSED = 3,       ///< every `input * stride + tap * dilation - padding`, first-seen
+  LAT_RELATION_GENERATIVE = 4,       ///< row `input * volume + kernel`: every output of every input, never merged
+  LAT_RELATION_TARGET_TRANSPOSED = 5 ///< transposed geometry onto a set given by the caller
 } lat_relation_kind;
 
 /// Kernel geometry. A triple that is all zero means its default; a triple with some component zero or negative (padding:
@@ -95,6 +98,28 @@ LAT_API LAT_CHECKED lat_status lat_relation_create_target(lat_context *context, 
                                                           const lat_coords *target, const lat_kernel_opts *opts,
                                                           lat_relation **out);
 
+/// Transposed relation of `input`: for every input row and kernel element, both ascending, the output
+/// `o = i * stride + tap * dilation - padding`, with taps counted from 0 on every axis, odd sizes too. Where outputs cannot
+/// overlap (`stride > (size - 1) * dilation` on every axis) output row is `in_row * volume + k`; otherwise equal outputs
+/// are one row, first-seen. Defaults differ from lat_kernel_opts': kernel_size (2, 2, 2), stride (2, 2, 2). The output set
+/// has stride `input.stride / stride`.
+/// Errors: as forward; INVALID_ARGUMENT ("must divide": the input stride by the stride); OVERFLOW (an output outside
+/// int32: names the input row; 2^31 output rows).
+LAT_API LAT_CHECKED lat_status lat_relation_create_transposed(lat_context *context, const lat_coords *input,
+                                                              const lat_kernel_opts *opts, lat_relation **out);
+
+/// Generative relation of `input`: as transposed with padding 0 and dilation 1, but output rows are never merged, even
+/// where they are equal. Errors: as transposed; INVALID_ARGUMENT for a padding or dilation other than 0 and 1.
+LAT_API LAT_CHECKED lat_status lat_relation_create_generative(lat_context *context, const lat_coords *input,
+                                                              const lat_kernel_opts *opts, lat_relation **out);
+
+/// Transposed geometry onto the caller's `target` rows: the first input row with
+/// `i = (t + padding - tap * dilation) / stride`, where the division is exact on every axis. No condition on strides.
+/// Errors: as forward.
+LAT_API LAT_CHECKED lat_status lat_relation_create_target_transposed(lat_context *context, const lat_coords *input,
+                                                                     const lat_coords *target,
+                                                                     const lat_kernel_opts *opts, lat_relation **out);
+
 LAT_API lat_relation_kind lat_relation_kind_of(const lat_relation *relation);
 LAT_API int64_t lat_relation_n_edges(const lat_relation *relation);
 LAT_API int64_t lat_relation_n_in(const lat_relation *relation);  ///< rows of the input set
@@ -102,7 +127,7 @@ LAT_API int64_t lat_relation_n_out(const lat_relation *relation); ///< rows of t
 LAT_API int32_t lat_relation_n_kernels(const lat_relation *relation);
 
 /// The output set that the relation made, or NULL when the output set is one the caller already has (the input for a
-/// submanifold relation and for a forward one at stride 1 and padding 0; the target for a target relation): a relation
+/// submanifold relation and for a forward one at stride 1 and padding 0; the target for a relation onto a target): a relation
 /// never keeps the sets it was asked about alive. Borrowed from the relation.
 LAT_API const lat_coords *lat_relation_out_coords(const lat_relation *relation);
 

@@ -41,6 +41,16 @@ struct lat__backend {
 
   /// Fills `out`; its arrays come from lat__alloc and belong to the caller.
   lat_status (*relation_build)(lat_context *context, const lat__relation_desc *desc, lat__pairs *out);
+  /// Output rows (from lat__alloc) and pairs of a transposed relation. OVERFLOW names an input row whose output leaves
+  /// int32, and more rows than int32 can number.
+  lat_status (*transposed_build)(lat_context *context, const lat__transposed_desc *desc, int32_t **out_rows,
+                                 int64_t *n_out, lat__pairs *out);
+  /// Pairs of a transposed geometry onto given rows (n_targets, 4): the first input row of `index` that meets each.
+  lat_status (*target_transposed_build)(lat_context *context, const lat__transposed_desc *desc,
+                                        const lat__coord_index *index, const int32_t *targets, int64_t n_targets,
+                                        lat__pairs *out);
+  /// The same pairs seen from the other side: outputs become inputs.
+  lat_status (*pairs_swap)(lat_context *context, const lat__pairs *pairs, lat__pairs *out);
   lat_status (*radius)(lat_context *context, const lat__radius_desc *desc, lat__radius_result *out);
 
   // Features.

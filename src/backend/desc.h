@@ -43,6 +43,15 @@ typedef struct lat__relation_desc {
   int32_t n_kernels;
 } lat__relation_desc;
 
+/// Transposed geometry: pairs (i, o, k) with o = i * stride + tap_k * dilation - padding, taps from 0 on every axis.
+typedef struct lat__transposed_desc {
+  const int32_t *in_rows; ///< (n_in, 4)
+  int64_t n_in;
+  lat_triple kernel_size, stride, padding, dilation;
+  int32_t n_kernels;
+  bool keeps_every_row; ///< output row i * n_kernels + k for every pair; else distinct rows, first-seen
+} lat__transposed_desc;
+
 /// Where a weight lies in memory.
 typedef enum lat__weight_form {
   LAT__WEIGHT_OUT_KERNEL_IN = 0, ///< (C_out, K, C_in): dense 5-D and linear

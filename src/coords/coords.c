@@ -134,15 +134,22 @@ uint64_t lat_coords_id(const lat_coords *coords) {
   return coords->id;
 }
 
-lat_status lat__coords_lookup(lat_context *context, const lat_coords *coords, const int32_t *queries, int64_t n_queries,
-                              int32_t *result) {
+lat_status lat__coords_index(const lat_coords *coords, const lat__coord_index **out) {
   lat_coords *owner = (lat_coords *)coords; // the index of a const set is built lazily, under its lock
-  const lat__backend *backend = lat__backend_of(context);
+  lat_context *home = owner->context;
   lat_status status = LAT_STATUS_OK;
   pthread_mutex_lock(&owner->lock);
-  if (!owner->index) status = backend->index_create(owner->context, owner->rows, owner->n_rows, &owner->index);
+  if (!owner->index) status = lat__backend_of(home)->index_create(home, owner->rows, owner->n_rows, &owner->index);
+  *out = owner->index;
   pthread_mutex_unlock(&owner->lock);
-  if (!status) status = backend->index_lookup(context, owner->index, queries, n_queries, result);
+  return status;
+}
+
+lat_status lat__coords_lookup(lat_context *context, const lat_coords *coords, const int32_t *queries, int64_t n_queries,
+                              int32_t *result) {
+  const lat__coord_index *index = NULL;
+  lat_status status = lat__coords_index(coords, &index);
+  if (!status) status = lat__backend_of(context)->index_lookup(context, index, queries, n_queries, result);
   return status;
 }
 

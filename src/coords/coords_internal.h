@@ -15,12 +15,15 @@
 
 /// What a cache entry is.
 typedef enum lat__cache_kind {
-  LAT__CACHE_FORWARD = 1,     ///< lat_relation
-  LAT__CACHE_SUBMANIFOLD = 2, ///< lat_relation
-  LAT__CACHE_TARGET = 3,      ///< lat_relation
-  LAT__CACHE_DOWNSAMPLED = 4, ///< lat_coords
-  LAT__CACHE_ALIGNMENT = 5,   ///< alignment of two sets
-  LAT__CACHE_RESTRIDED = 20   ///< lat_coords: the same rows at another stride
+  LAT__CACHE_FORWARD = 1,           ///< lat_relation
+  LAT__CACHE_SUBMANIFOLD = 2,       ///< lat_relation
+  LAT__CACHE_TARGET = 3,            ///< lat_relation
+  LAT__CACHE_DOWNSAMPLED = 4,       ///< lat_coords
+  LAT__CACHE_ALIGNMENT = 5,         ///< alignment of two sets
+  LAT__CACHE_TRANSPOSED = 6,        ///< lat_relation
+  LAT__CACHE_GENERATIVE = 7,        ///< lat_relation
+  LAT__CACHE_TARGET_TRANSPOSED = 8, ///< lat_relation
+  LAT__CACHE_RESTRIDED = 20         ///< lat_coords: the same rows at another stride
 } lat__cache_kind;
 
 /// What a cache entry is about. Compared byte by byte: zero-initialise it.
@@ -68,6 +71,9 @@ LAT_CHECKED lat_status lat__coords_adopt(lat_context *context, const char *op, i
 /// the argument `name`.
 LAT_CHECKED lat_status lat__coords_take_rows(lat_context *context, const char *op, const char *name,
                                              const lat_array_view *view, int32_t **out);
+
+/// The set's index, built on first use; it lives as long as the set.
+LAT_CHECKED lat_status lat__coords_index(const lat_coords *coords, const lat__coord_index **out);
 
 /// First rows equal to `queries` (n_queries, 4), -1 where there is none. Builds the index on first use.
 LAT_CHECKED lat_status lat__coords_lookup(lat_context *context, const lat_coords *coords, const int32_t *queries,

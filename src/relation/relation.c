@@ -27,6 +27,7 @@ void lat_relation_release(lat_relation *relation) {
   if (!relation || atomic_fetch_sub_explicit(&relation->refcount, 1, memory_order_acq_rel) != 1) return;
   lat_context *context = relation->context;
   lat__pairs_free(context, &relation->pairs);
+  lat__pairs_free(context, &relation->by_input);
   lat__free(context, relation->edge_in);
   lat__free(context, relation->edge_out);
   lat__free(context, relation->edge_kernel);
@@ -48,7 +49,9 @@ static void release_object(void *object) {
   lat_relation_release(object);
 }
 
-static lat__cache_key make_key(lat__cache_kind kind, uint64_t other_id, const lat__geometry *geometry) {
+const lat__cache_ops lat__relation_cache_ops = {retain_object, release_object};
+
+lat__cache_key lat__relation_key(lat__cache_kind kind, uint64_t other_id, const lat__geometry *geometry) {
   lat__cache_key key;
   memset(&key, 0, sizeof key); // compared byte by byte
   key.kind = (int32_t)kind;
@@ -60,7 +63,7 @@ static lat__cache_key make_key(lat__cache_kind kind, uint64_t other_id, const la
   return key;
 }
 
-static lat_status object_new(lat_context *context, const char *op, lat_relation_kind kind,
+lat_status lat__relation_new(lat_context *context, const char *op, lat_relation_kind kind,
                              const lat__geometry *geometry, lat_relation **out) {
   void *memory = NULL;
   *out = NULL;
@@ -81,11 +84,10 @@ static lat_status object_new(lat_context *context, const char *op, lat_relation_
 static lat_status build(lat_context *context, const char *op, const lat__cache_key *key, lat_relation_kind kind,
                         const lat__geometry *geometry, const lat_coords *input, const lat_coords *output,
                         const lat_coords *own_output, lat_relation **out) {
-  static const lat__cache_ops cache_ops = {retain_object, release_object};
   lat_status status = LAT_STATUS_OK;
   lat_relation *relation = NULL;
   const lat__coord_order *in_order = NULL, *out_order = NULL;
-  LAT_TRY(object_new(context, op, kind, geometry, &relation), done);
+  LAT_TRY(lat__relation_new(context, op, kind, geometry, &relation), done);
   LAT_TRY(lat__coords_order(context, input, &in_order), done);
   LAT_TRY(lat__coords_order(context, output, &out_order), done);
   lat__relation_desc desc = {
@@ -101,7 +103,7 @@ static lat_status build(lat_context *context, const char *op, const lat__cache_k
   };
   LAT_TRY(lat__backend_of(context)->relation_build(context, &desc, &relation->pairs), done);
   relation->out_coords = lat_coords_retain(own_output);
-  *out = lat__coords_cache_put(input, key, &cache_ops, relation);
+  *out = lat__coords_cache_put(input, key, &lat__relation_cache_ops, relation);
   relation = NULL;
 done:
   lat_relation_release(relation);
@@ -114,7 +116,7 @@ lat_status lat__relation_forward(lat_context *context, const char *op, const lat
   lat_coords *made = NULL;
   lat_triple stride = geometry->stride, padding = geometry->padding;
   bool keeps_support = stride.x == 1 && stride.y == 1 && stride.z == 1 && !padding.x && !padding.y && !padding.z;
-  lat__cache_key key = make_key(LAT__CACHE_FORWARD, 0, geometry);
+  lat__cache_key key = lat__relation_key(LAT__CACHE_FORWARD, 0, geometry);
   *out_coords = NULL;
   *relation = lat__coords_cache_get(coords, &key);
   if (!*relation) {
@@ -130,7 +132,7 @@ done:
 
 lat_status lat__relation_subm(lat_context *context, const char *op, const lat_coords *coords,
                               const lat__geometry *geometry, lat_relation **relation) {
-  lat__cache_key key = make_key(LAT__CACHE_SUBMANIFOLD, 0, geometry);
+  lat__cache_key key = lat__relation_key(LAT__CACHE_SUBMANIFOLD, 0, geometry);
   *relation = lat__coords_cache_get(coords, &key);
   if (*relation) return LAT_STATUS_OK;
   return build(context, op, &key, LAT_RELATION_SUBMANIFOLD, geometry, coords, coords, NULL, relation);
@@ -138,14 +140,14 @@ lat_status lat__relation_subm(lat_context *context, const char *op, const lat_co
 
 lat_status lat__relation_target(lat_context *context, const char *op, const lat_coords *coords,
                                 const lat_coords *target, const lat__geometry *geometry, lat_relation **relation) {
-  lat__cache_key key = make_key(LAT__CACHE_TARGET, target->id, geometry);
+  lat__cache_key key = lat__relation_key(LAT__CACHE_TARGET, target->id, geometry);
   *relation = lat__coords_cache_get(coords, &key);
   if (*relation) return LAT_STATUS_OK;
   return build(context, op, &key, LAT_RELATION_TARGET, geometry, coords, target, NULL, relation);
 }
 
-static lat_status check_arguments(const char *op, const lat_context *context, const lat_coords *input,
-                                  lat_relation **out) {
+lat_status lat__relation_check_arguments(const char *op, const lat_context *context, const lat_coords *input,
+                                         lat_relation **out) {
   if (!out) return lat_fail(LAT_STATUS_INVALID_ARGUMENT, "%s: out: got NULL, expected a place for the handle", op);
   *out = NULL;
   if (!context) return lat_fail(LAT_STATUS_INVALID_ARGUMENT, "%s: context: got NULL, expected a context", op);
@@ -159,7 +161,7 @@ lat_status lat_relation_create_forward(lat_context *context, const lat_coords *i
   lat_status status = LAT_STATUS_OK;
   lat__geometry geometry;
   lat_coords *out_coords = NULL;
-  LAT_TRY(check_arguments(op, context, input, out), done);
+  LAT_TRY(lat__relation_check_arguments(op, context, input, out), done);
   LAT_TRY(lat__geometry_check(op, opts, NULL, &geometry), done);
   LAT_TRY(lat__relation_forward(context, op, input, &geometry, out, &out_coords), done);
 done:
@@ -172,7 +174,7 @@ lat_status lat_relation_create_subm(lat_context *context, const lat_coords *inpu
   static const char op[] = "relation_create_subm";
   lat_status status = LAT_STATUS_OK;
   lat__geometry geometry;
-  LAT_TRY(check_arguments(op, context, input, out), done);
+  LAT_TRY(lat__relation_check_arguments(op, context, input, out), done);
   LAT_TRY(lat__geometry_check(op, opts, NULL, &geometry), done);
   LAT_TRY(lat__geometry_check_subm(op, &geometry), done);
   LAT_TRY(lat__relation_subm(context, op, input, &geometry, out), done);
@@ -185,7 +187,7 @@ lat_status lat_relation_create_target(lat_context *context, const lat_coords *in
   static const char op[] = "relation_create_target";
   lat_status status = LAT_STATUS_OK;
   lat__geometry geometry;
-  LAT_TRY(check_arguments(op, context, input, out), done);
+  LAT_TRY(lat__relation_check_arguments(op, context, input, out), done);
   if (!target) {
     status = lat_fail(LAT_STATUS_INVALID_ARGUMENT, "%s: target: got NULL, expected a coordinate set", op);
     goto done;

@@ -12,6 +12,7 @@
 #include <lattice/relation.h>
 
 #include "backend/desc.h"
+#include "coords/coords_internal.h"
 
 /// A checked geometry: every default applied.
 typedef struct lat__geometry {
@@ -28,6 +29,8 @@ struct lat_relation {
   lat__pairs pairs;
 
   pthread_mutex_t lock; ///< guards everything below, built on first use; what is there once never changes
+  bool has_by_input;
+  lat__pairs by_input; ///< the same pairs seen from the input rows
   bool has_edges;
   int32_t *edge_in, *edge_out, *edge_kernel; ///< pairs.n_edges each
   int64_t *row_offsets[3];                   ///< by lat_relation_group
@@ -43,6 +46,9 @@ LAT_CHECKED lat_status lat__geometry_check(const char *op, const lat_kernel_opts
 /// Checks that a geometry fits a submanifold relation: odd sizes, stride 1, padding 0.
 /// Errors: INVALID_ARGUMENT ("<op> requires odd kernel_size values", …).
 LAT_CHECKED lat_status lat__geometry_check_subm(const char *op, const lat__geometry *geometry);
+
+/// Checks that a geometry fits a generative relation: padding 0, dilation 1. Errors: INVALID_ARGUMENT.
+LAT_CHECKED lat_status lat__geometry_check_generative(const char *op, const lat__geometry *geometry);
 
 /// True when every output row is its own and only input: size 1, stride 1, padding 0.
 bool lat__geometry_pointwise(const lat__geometry *geometry);
@@ -64,6 +70,41 @@ LAT_CHECKED lat_status lat__relation_subm(lat_context *context, const char *op, 
 LAT_CHECKED lat_status lat__relation_target(lat_context *context, const char *op, const lat_coords *coords,
                                             const lat_coords *target, const lat__geometry *geometry,
                                             lat_relation **relation);
+
+/// Transposed relation of `coords` (cached) and its output set, both retained for the caller and NULL on failure.
+LAT_CHECKED lat_status lat__relation_transposed(lat_context *context, const char *op, const lat_coords *coords,
+                                                const lat__geometry *geometry, lat_relation **relation,
+                                                lat_coords **out_coords);
+
+/// Generative relation of `coords` (cached) and its output set, likewise. The geometry has padding 0 and dilation 1.
+LAT_CHECKED lat_status lat__relation_generative(lat_context *context, const char *op, const lat_coords *coords,
+                                                const lat__geometry *geometry, lat_relation **relation,
+                                                lat_coords **out_coords);
+
+/// Transposed geometry of `coords` onto `target` (cached on `coords`), retained for the caller.
+LAT_CHECKED lat_status lat__relation_target_transposed(lat_context *context, const char *op, const lat_coords *coords,
+                                                       const lat_coords *target, const lat__geometry *geometry,
+                                                       lat_relation **relation);
+
+/// The relation's pairs with inputs and outputs exchanged: what an input gradient and an inverse convolution walk. Built
+/// on first use, kept by the relation.
+LAT_CHECKED lat_status lat__relation_pairs_by_input(lat_context *context, const lat_relation *relation,
+                                                    const lat__pairs **out);
+
+/// New relation object without pairs. For the files of this room.
+LAT_CHECKED lat_status lat__relation_new(lat_context *context, const char *op, lat_relation_kind kind,
+                                         const lat__geometry *geometry, lat_relation **out);
+
+/// Cache key of a relation, and the cache's way to share it. For the files of this room.
+lat__cache_key lat__relation_key(lat__cache_kind kind, uint64_t other_id, const lat__geometry *geometry);
+extern const lat__cache_ops lat__relation_cache_ops;
+
+/// Defaults of transposed kinds: kernel size 2, stride 2.
+extern const lat_kernel_opts lat__transposed_defaults;
+
+/// Checks the arguments that every creator has, and clears `*out`.
+LAT_CHECKED lat_status lat__relation_check_arguments(const char *op, const lat_context *context,
+                                                     const lat_coords *input, lat_relation **out);
 
 /// Frees the arrays of `pairs`.
 void lat__pairs_free(lat_context *context, lat__pairs *pairs);

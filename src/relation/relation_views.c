@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "backend/backend.h"
 #include "core/alloc.h"
 #include "core/checked.h"
 #include "core/compiler.h"
@@ -149,4 +150,17 @@ lat_status lat_relation_group_edges(lat_context *context, const lat_relation *re
   if (status) return status;
   *out = (lat_relation_csr){count_groups(relation, group), relation->row_offsets[group], relation->edge_ids[group]};
   return LAT_STATUS_OK;
+}
+
+lat_status lat__relation_pairs_by_input(lat_context *context, const lat_relation *relation, const lat__pairs **out) {
+  lat_relation *owner = (lat_relation *)relation; // as above
+  lat_status status = LAT_STATUS_OK;
+  pthread_mutex_lock(&owner->lock);
+  if (!owner->has_by_input) {
+    status = lat__backend_of(context)->pairs_swap(owner->context, &owner->pairs, &owner->by_input);
+    owner->has_by_input = status == LAT_STATUS_OK;
+  }
+  pthread_mutex_unlock(&owner->lock);
+  *out = status ? NULL : &owner->by_input;
+  return status;
 }

@@ -50,4 +50,14 @@ lat_status lat__cpu_global_pool(lat_context *context, const lat__global_pool_des
 lat_status lat__cpu_join_add(lat_context *context, const lat__join_desc *desc);
 lat_status lat__cpu_join_cat(lat_context *context, const lat__join_desc *desc);
 
+// cpu_transposed.c
+lat_status lat__cpu_transposed_build(lat_context *context, const lat__transposed_desc *desc, int32_t **out_rows,
+                                     int64_t *n_out, lat__pairs *out);
+lat_status lat__cpu_target_transposed_build(lat_context *context, const lat__transposed_desc *desc,
+                                            const lat__coord_index *index, const int32_t *targets, int64_t n_targets,
+                                            lat__pairs *out);
+
+// cpu_pairs_swap.c
+lat_status lat__cpu_pairs_swap(lat_context *context, const lat__pairs *pairs, lat__pairs *out);
+
 #endif

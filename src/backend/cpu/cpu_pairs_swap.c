@@ -1,0 +1,66 @@
+// Pair lists with inputs and outputs exchanged: a counting sort by (block of input rows, kernel element).
+
+#include <string.h>
+
+#include "backend/cpu/cpu_backend.h"
+#include "core/alloc.h"
+#include "core/checked.h"
+#include "core/compiler.h"
+#include "core/context_internal.h"
+
+/// Counts the pairs of every list of `out`, then makes its offsets the starts of the lists.
+static void place_lists(const lat__pairs *pairs, lat__pairs *out) {
+  const int64_t n_kernels = pairs->n_kernels, n_lists = out->n_blocks * n_kernels;
+  memset(out->offsets, 0, ((size_t)n_lists + 1) * sizeof *out->offsets);
+  for (int64_t list = 0; list < pairs->n_blocks * n_kernels; list++) {
+    int64_t k = list % n_kernels;
+    for (int64_t p = pairs->offsets[list]; p < pairs->offsets[list + 1]; p++) {
+      out->offsets[pairs->in_rows[p] / LAT__PAIR_BLOCK_ROWS * n_kernels + k + 1]++;
+    }
+  }
+  for (int64_t list = 0; list < n_lists; list++) out->offsets[list + 1] += out->offsets[list];
+}
+
+/// Walks blocks and kernel elements in order, so that a row's partners come block by block.
+static void fill_lists(const lat__pairs *pairs, int64_t *next, lat__pairs *out) {
+  const int64_t n_kernels = pairs->n_kernels;
+  for (int64_t list = 0; list < pairs->n_blocks * n_kernels; list++) {
+    int64_t k = list % n_kernels, first_row = list / n_kernels * LAT__PAIR_BLOCK_ROWS;
+    for (int64_t p = pairs->offsets[list]; p < pairs->offsets[list + 1]; p++) {
+      int32_t row = pairs->in_rows[p];
+      int64_t at = next[row / LAT__PAIR_BLOCK_ROWS * n_kernels + k]++;
+      out->in_rows[at] = (int32_t)(first_row + pairs->local_rows[p]);
+      out->local_rows[at] = (uint16_t)(row % LAT__PAIR_BLOCK_ROWS);
+    }
+  }
+}
+
+lat_status lat__cpu_pairs_swap(lat_context *context, const lat__pairs *pairs, lat__pairs *out) {
+  static const char op[] = "relation";
+  lat_status status = LAT_STATUS_OK;
+  void *offsets = NULL, *in_rows = NULL, *local_rows = NULL, *next = NULL;
+  lat__pairs swapped = {.n_in = pairs->n_out,
+                        .n_out = pairs->n_in,
+                        .n_edges = pairs->n_edges,
+                        .n_blocks = lat__ceil_div_i64(pairs->n_in, LAT__PAIR_BLOCK_ROWS),
+                        .n_kernels = pairs->n_kernels};
+  const int64_t n_lists = swapped.n_blocks * pairs->n_kernels;
+  LAT_TRY(lat__alloc_items(context, op, n_lists + 1, sizeof(int64_t), &offsets), done);
+  LAT_TRY(lat__alloc_items(context, op, n_lists + 1, sizeof(int64_t), &next), done);
+  LAT_TRY(lat__alloc_items(context, op, pairs->n_edges, sizeof(int32_t), &in_rows), done);
+  LAT_TRY(lat__alloc_items(context, op, pairs->n_edges, sizeof(uint16_t), &local_rows), done);
+  swapped.offsets = offsets;
+  swapped.in_rows = in_rows;
+  swapped.local_rows = local_rows;
+  place_lists(pairs, &swapped);
+  memcpy(next, offsets, ((size_t)n_lists + 1) * sizeof(int64_t));
+  fill_lists(pairs, next, &swapped);
+  *out = swapped;
+  offsets = in_rows = local_rows = NULL;
+done:
+  lat__free(context, offsets);
+  lat__free(context, next);
+  lat__free(context, in_rows);
+  lat__free(context, local_rows);
+  return status;
+}
