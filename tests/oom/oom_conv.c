@@ -85,6 +85,35 @@ static lat_status chain_body(lat_context *context) {
   return status;
 }
 
+// A transposed view is copied, 13 columns are no whole vectors, float16 is widened: every kind of scratch, with a bias.
+static lat_status linear_scratch_body(lat_context *context) {
+  enum { ODD_OUT = 13 };
+  const int64_t weight_shape[2] = {LAT_TEST_OOM_CHANNELS, ODD_OUT}, bias_shape[1] = {ODD_OUT};
+  lat_tensor *x = NULL, *y = NULL;
+  lat_array *dense = NULL, *bias = NULL;
+  lat_status status = lat_test_oom_make_tensor(context, LAT_DTYPE_F16, &x);
+  if (status == LAT_STATUS_OK) status = lat_test_oom_make_array(context, LAT_DTYPE_F16, 2, weight_shape, &dense);
+  if (status == LAT_STATUS_OK) status = lat_test_oom_make_array(context, LAT_DTYPE_F16, 1, bias_shape, &bias);
+  if (status == LAT_STATUS_OK) {
+    lat_array_view view = lat_array_as_view(dense), bias_view = lat_array_as_view(bias);
+    lat_array_view transposed = lat_view_2d(view.data, view.dtype, ODD_OUT, LAT_TEST_OOM_CHANNELS);
+    transposed.stride[0] = 1;
+    transposed.stride[1] = ODD_OUT;
+    lat_weight weight = lat_weight_dense(transposed);
+    status = lat_linear(context, x, &weight, &bias_view, &y);
+  }
+  status = lat_test_oom_finish_tensor(status, y);
+  lat_array_release(bias);
+  lat_array_release(dense);
+  lat_tensor_release(x);
+  return status;
+}
+
+static lat_status fma_peak_body(lat_context *context) {
+  double gflops = 0.0;
+  return lat_measure_fma_peak(context, 1e-4, &gflops);
+}
+
 #define OOM_TEST(body)                                                                                                 \
   static void body##_survives(void **state) {                                                                          \
     (void)state;                                                                                                       \
@@ -96,13 +125,15 @@ OOM_TEST(subm_conv_body)
 OOM_TEST(subm_conv_f16_body)
 OOM_TEST(target_conv_body)
 OOM_TEST(chain_body)
+OOM_TEST(linear_scratch_body)
+OOM_TEST(fma_peak_body)
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(strided_body_survives),     cmocka_unit_test(strided_f16_body_survives),
-      cmocka_unit_test(subm_conv_body_survives),   cmocka_unit_test(subm_conv_f16_body_survives),
-      cmocka_unit_test(target_conv_body_survives), cmocka_unit_test(chain_body_survives),
-
+      cmocka_unit_test(strided_body_survives),        cmocka_unit_test(strided_f16_body_survives),
+      cmocka_unit_test(subm_conv_body_survives),      cmocka_unit_test(subm_conv_f16_body_survives),
+      cmocka_unit_test(target_conv_body_survives),    cmocka_unit_test(chain_body_survives),
+      cmocka_unit_test(linear_scratch_body_survives), cmocka_unit_test(fma_peak_body_survives),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,7 +18,7 @@
 #include "core/thread.h"
 
 /// Below this many multiply-adds a second thread costs more than it brings.
-#define SERIAL_WORK ((int64_t)1 << 20)
+#define SERIAL_WORK ((int64_t)1 << 21)
 /// Floats of input rows that stay in the L1 cache from one weight panel to the next.
 #define PASS_FLOATS 4096
 /// A multiple of every tile's rows.
@@ -112,11 +112,11 @@ static void run_blocks(void *arg, int64_t begin, int64_t end, int worker) {
   }
 }
 
-/// Scratch of `rows` x `columns` floats for every thread.
-static lat_status alloc_scratch(lat_context *context, int64_t rows, int64_t columns, float **out) {
+/// Scratch of `rows` x `columns` floats for every worker.
+static lat_status alloc_scratch(lat_context *context, int64_t n_workers, int64_t rows, int64_t columns, float **out) {
   int64_t n_floats = 0;
   void *memory = NULL;
-  if (!lat__mul_i64(rows * context->n_threads, columns, &n_floats)) {
+  if (!lat__mul_i64(rows * n_workers, columns, &n_floats)) {
     return lat_fail(LAT_STATUS_OVERFLOW, "conv: scratch: got %lld columns, expected a size within int64",
                     (long long)columns);
   }
@@ -140,16 +140,17 @@ static lat_status run_gemm(lat_context *context, const lat__conv_desc *desc, con
   LAT_TRY(lat__cpu_conv_panel_floats(desc, kernels, &job.columns, &job.kernel_floats), done);
   LAT_TRY(lat__cpu_conv_pack(context, desc, kernels, &panels), done);
   job.panels = panels;
+  int64_t n_blocks = lat__ceil_div_i64(desc->n_out, LAT__PAIR_BLOCK_ROWS);
+  int64_t grain = work_of(desc) < SERIAL_WORK ? lat__max_i64(1, n_blocks) : 1;
+  int64_t n_workers = lat__min_i64(context->n_threads, lat__ceil_div_i64(n_blocks, grain));
   if (desc->dtype_out != LAT_DTYPE_F32 || job.columns != desc->c_out) {
-    LAT_TRY(alloc_scratch(context, LAT__PAIR_BLOCK_ROWS, job.columns, &job.sums), done);
+    LAT_TRY(alloc_scratch(context, n_workers, LAT__PAIR_BLOCK_ROWS, job.columns, &job.sums), done);
   }
   int64_t steps = PASS_FLOATS / PASS_ROWS_STEP / lat__max_i64(1, desc->c_in);
   job.pass_rows = lat__min_i64(LAT__PAIR_BLOCK_ROWS, lat__max_i64(1, steps) * PASS_ROWS_STEP);
   if (desc->dtype != LAT_DTYPE_F32) {
-    LAT_TRY(alloc_scratch(context, job.pass_rows, desc->c_in, &job.rows), done);
+    LAT_TRY(alloc_scratch(context, n_workers, job.pass_rows, desc->c_in, &job.rows), done);
   }
-  int64_t n_blocks = lat__ceil_div_i64(desc->n_out, LAT__PAIR_BLOCK_ROWS);
-  int64_t grain = work_of(desc) < SERIAL_WORK ? lat__max_i64(1, n_blocks) : 1;
   lat__parallel_for(context, n_blocks, grain, run_blocks, &job);
 done:
   lat__free(context, job.rows);
