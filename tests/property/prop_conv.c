@@ -150,7 +150,7 @@ static void test_permutation(void **state) {
       continue;
     }
     uint64_t random = seed;
-    int64_t *order = malloc((size_t)(p.n + 1) * sizeof *order);
+    int64_t *order = calloc((size_t)(p.n + 1), sizeof *order);
     int32_t *rows = malloc((size_t)(p.n + 1) * 4 * sizeof *rows);
     double *x = malloc((size_t)(p.n + 1) * (size_t)p.c_in * sizeof *x);
     for (int64_t r = 0; r < p.n; r++) {
