@@ -45,7 +45,7 @@ bool lat__lzf_measure(const uint8_t *in, int64_t n_in, int64_t *n_out, int64_t *
 }
 
 void lat__lzf_decode(const uint8_t *in, int64_t n_in, uint8_t *out, int64_t n_out) {
-  lzf_chunk chunk;
+  lzf_chunk chunk = {0};
   int64_t used = 0;
   for (int64_t at = 0; at < n_in; at = chunk.next) {
     bool whole = read_chunk(in, n_in, at, &chunk);

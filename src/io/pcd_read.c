@@ -205,7 +205,7 @@ static void place_columns(pcd_job *job, bool with_padding) {
 
 static lat_status read_compressed(lat_context *context, pcd_job *job, lat_dtype dtype) {
   lat_status status = LAT_STATUS_OK;
-  packed_sizes sizes;
+  packed_sizes sizes = {0};
   LAT_TRY(check_packed(job, &sizes), done);
   LAT_TRY(lat__io_bytes_new(context, sizes.unpacked, &job->unpacked), done);
   LAT_TRY(lat__table_allocate(context, &job->table, dtype), done);
