@@ -20,14 +20,32 @@ typedef struct runs {
   int32_t *first_row; ///< (n,): least row of the run
 } runs;
 
-static void add_column(const lat__coord_order *order, int64_t column, const int32_t cell[3], int32_t divisor_z,
+/// Division by one number, by a shift where it is a power of two.
+typedef struct floor_divisor {
+  int32_t value;
+  int shift; ///< -1: none
+} floor_divisor;
+
+static floor_divisor make_divisor(int32_t value) {
+  return (floor_divisor){value, value & (value - 1) ? -1 : __builtin_ctz((uint32_t)value)};
+}
+
+static LAT_ALWAYS_INLINE int32_t divide(int32_t value, floor_divisor divisor) {
+  // Complementing turns the floor of a negative number into a shift of a non-negative one.
+  if (divisor.shift >= 0) return value < 0 ? ~(~value >> divisor.shift) : value >> divisor.shift;
+  return lat__floor_div_i32(value, divisor.value);
+}
+
+static void add_column(const lat__coord_order *order, int64_t column, const int32_t cell[3], floor_divisor divisor,
                        runs *out) {
+  const int32_t *leaf_z = order->z, *row = order->row;
   int64_t leaf = order->column_begin[column], end = order->column_begin[column + 1];
   while (leaf < end) {
-    int32_t z = lat__floor_div_i32(order->z[leaf], divisor_z);
-    int32_t first = order->row[leaf++];
-    for (; leaf < end && lat__floor_div_i32(order->z[leaf], divisor_z) == z; leaf++) {
-      if (order->row[leaf] < first) first = order->row[leaf];
+    int32_t z = divide(leaf_z[leaf], divisor);
+    int64_t z_end = ((int64_t)z + 1) * divisor.value; // of the cell
+    int32_t first = row[leaf++];
+    for (; leaf < end && leaf_z[leaf] < z_end; leaf++) {
+      if (row[leaf] < first) first = row[leaf];
     }
     int32_t *target = out->cells + 4 * out->n;
     target[0] = cell[0];
@@ -39,17 +57,17 @@ static void add_column(const lat__coord_order *order, int64_t column, const int3
 }
 
 static void find_runs(const lat__coord_order *order, lat_triple divisor, runs *out) {
+  floor_divisor x = make_divisor(divisor.x), y = make_divisor(divisor.y), z = make_divisor(divisor.z);
   for (int64_t slab = 0; slab < order->n_slabs; slab++) {
-    int32_t cell[3] = {order->slab_batch[slab], lat__floor_div_i32(order->slab_x[slab], divisor.x), 0};
+    int32_t cell[3] = {order->slab_batch[slab], divide(order->slab_x[slab], x), 0};
     for (int64_t column = order->slab_begin[slab]; column < order->slab_begin[slab + 1]; column++) {
-      cell[2] = lat__floor_div_i32(order->column_y[column], divisor.y);
-      add_column(order, column, cell, divisor.z, out);
+      cell[2] = divide(order->column_y[column], y);
+      add_column(order, column, cell, z, out);
     }
   }
 }
 
-/// cell_of[row] = leaf of the coarse tree whose cell is first seen in that row, -1 for the others. `leaves` gets the
-/// number of a candidate of each leaf.
+/// cell_of[row] = leaf of the coarse tree whose cell is first seen in that row, -1 for the others.
 static void find_first_rows(const lat__coord_order *coarse, const runs *candidates, int32_t *cell_of) {
   for (int64_t leaf = 0; leaf < coarse->n_leaves; leaf++) {
     int32_t first = candidates->first_row[coarse->row[leaf]];

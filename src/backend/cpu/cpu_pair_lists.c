@@ -82,10 +82,9 @@ static LAT_ALWAYS_INLINE void visit_row(const lat__pairs *out, bool placing, int
                                         int32_t in_row) {
   int64_t at = places[(uint32_t)out_row / LAT__PAIR_BLOCK_ROWS]++;
   if (!placing) return;
-  __builtin_prefetch(&out->in_rows[at + LINE_BYTES / (int)sizeof(int32_t)],
-                     1); // the list's next lines: a block's lists
-  __builtin_prefetch(&out->local_rows[at + LINE_BYTES / (int)sizeof(uint16_t)],
-                     1); // lie too far apart for the hardware
+  // The list's next lines: the lists of one kernel element lie too far apart for the hardware to guess.
+  lat__prefetch_behind(&out->in_rows[at], LINE_BYTES);
+  lat__prefetch_behind(&out->local_rows[at], LINE_BYTES);
   out->in_rows[at] = in_row;
   out->local_rows[at] = (uint16_t)((uint32_t)out_row % LAT__PAIR_BLOCK_ROWS);
 }
@@ -128,12 +127,23 @@ static LAT_ALWAYS_INLINE void visit_list(const assembly *a, bool placing, bool m
   }
 }
 
+/// The middle list of a block whose rows are all distinct: every row meets itself.
+static LAT_ALWAYS_INLINE void visit_own_rows(const lat__pairs *out, bool placing, int64_t *places, int64_t block) {
+  int64_t first = block * LAT__PAIR_BLOCK_ROWS, n_rows = lat__min_i64(LAT__PAIR_BLOCK_ROWS, out->n_out - first);
+  int64_t at = places[block];
+  places[block] += n_rows;
+  for (int64_t r = 0; placing && r < n_rows; r++) {
+    out->in_rows[at + r] = (int32_t)(first + r);
+    out->local_rows[at + r] = (uint16_t)r;
+  }
+}
+
 /// The middle kernel element of a mirrored plan: every row meets the first row with its coordinates.
 static LAT_ALWAYS_INLINE void visit_middle(const assembly *a, bool placing, int64_t k) {
   const lat__pair_plan *plan = a->plan;
   int64_t *places = a->places + k * a->out->n_blocks;
   if (!plan->next_twin) {
-    for (int64_t r = 0; r < plan->n_out; r++) visit_row(a->out, placing, places, (int32_t)r, (int32_t)r);
+    for (int64_t block = 0; block < a->out->n_blocks; block++) visit_own_rows(a->out, placing, places, block);
     return;
   }
   for (int64_t leaf = 0; leaf < plan->n_leaves; leaf++) {

@@ -51,6 +51,12 @@ typedef struct lat__pair_plan {
 /// Starts a page for a list that lacks room. On failure the list gets room that is not kept.
 void lat__pair_list_grow(lat__pair_sink *sink, lat__pair_list *list);
 
+/// Asks for the line that lies `bytes` behind an address, for writing.
+static LAT_ALWAYS_INLINE void lat__prefetch_behind(const void *address, size_t bytes) {
+  __builtin_prefetch((const void *)((uintptr_t)address + bytes),
+                     1); // it may lie behind the array: no pointer arithmetic
+}
+
 static LAT_ALWAYS_INLINE uint64_t lat__pair_pack(int32_t out_row, int32_t in_row) {
   return (uint64_t)(uint32_t)out_row << 32 | (uint32_t)in_row;
 }
@@ -59,6 +65,7 @@ static LAT_ALWAYS_INLINE uint64_t lat__pair_pack(int32_t out_row, int32_t in_row
 static LAT_ALWAYS_INLINE void lat__pair_emit(lat__pair_sink *sink, lat__pair_list *list, int32_t out_row,
                                              int32_t in_row) {
   if (LAT_UNLIKELY(list->next == list->end)) lat__pair_list_grow(sink, list);
+  lat__prefetch_behind(list->next, 128); // more lists grow at a time than the hardware follows
   *list->next++ = lat__pair_pack(out_row, in_row);
 }
 
