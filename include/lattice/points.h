@@ -56,7 +56,8 @@ LAT_API void lat_quantization_release(lat_quantization *quantization);
 /// How the points of a voxel are reduced.
 typedef enum lat_voxel_reduction {
   LAT_VOXEL_MEAN = 0, ///< sum over points, in point order, of f * (1 / count)
-  LAT_VOXEL_SUM = 1   ///< sum in point order
+  LAT_VOXEL_SUM = 1,  ///< sum in point order
+  LAT_VOXEL_MAX = 2   ///< largest; NaN wins
 } lat_voxel_reduction;
 
 /// Quantizes and reduces point features (`(N, C)` float32, float16 or bfloat16) into a tensor of stride 1. Accumulates in float32.
@@ -85,6 +86,20 @@ typedef struct lat_voxelize_opts {
 LAT_API LAT_CHECKED lat_status lat_voxelize_quantized(lat_context *context, const lat_quantization *quantization,
                                                       const lat_array_view *features, const lat_voxelize_opts *opts,
                                                       lat_tensor **out);
+
+/// Gradient of lat_voxelize and lat_voxelize_quantized with respect to the point features: `(N, C)`. `grad_out` is `(V, C)`.
+/// Mean: `grad_out[v] * (1 / count)` for every point of voxel v; sum: `grad_out[v]`; max: `grad_out[v]` shared equally by
+/// the points that hold the largest value of their voxel and channel. A point without a voxel gets zero. Of `opts`
+/// the reduction alone counts. `features` are those of the forward call; they may be NULL for mean and sum. Computes in
+/// float32, rounds once to the dtype of `grad_out`. Mean and sum are linear: their forward-mode product is the
+/// forward call on the tangent.
+/// Errors: INVALID_ARGUMENT (NULL; "reduction"; "features: … expected those of the forward call" for max),
+/// INVALID_SHAPE ("grad_out must have shape (V, C)"; "points and features must have matching rows"; "features and
+/// grad_out must have the same channels"), INVALID_DTYPE (also: "features and grad_out must have the same dtype"),
+/// OUT_OF_MEMORY.
+LAT_API LAT_CHECKED lat_status lat_voxelize_backward(lat_context *context, const lat_quantization *quantization,
+                                                     const lat_array_view *features, const lat_array_view *grad_out,
+                                                     const lat_voxelize_opts *opts, lat_array **out);
 
 /// How voxel features are read at a point.
 typedef enum lat_interpolation {
@@ -133,6 +148,15 @@ LAT_API void lat_point_map_release(lat_point_map *map);
 /// INVALID_DTYPE, OUT_OF_MEMORY.
 LAT_API LAT_CHECKED lat_status lat_interpolate(lat_context *context, const lat_array_view *features,
                                                const lat_point_map *map, lat_array **out);
+
+/// Gradient of lat_interpolate (and, with the map of the same points, of lat_devoxelize) with respect to the voxel
+/// features: `(V, C)` of the dtype of `grad_out`, which is `(N, C)`. `grad[v] = sum of weight * grad_out[p]` over the
+/// slots (p, slot) that read v, ascending, in float32, rounded once. Reading is linear: its forward-mode product is
+/// lat_interpolate of the tangent.
+/// Errors: INVALID_ARGUMENT (NULL), INVALID_SHAPE ("grad_out must have one row for each point of the map"),
+/// INVALID_DTYPE, OUT_OF_MEMORY.
+LAT_API LAT_CHECKED lat_status lat_interpolate_backward(lat_context *context, const lat_point_map *map,
+                                                        const lat_array_view *grad_out, lat_array **out);
 
 #ifdef __cplusplus
 }

@@ -69,7 +69,9 @@ struct lat__backend {
   lat_status (*gather)(lat_context *context, const lat__gather_desc *desc);
   lat_status (*point_cells)(lat_context *context, const lat__point_cells_desc *desc);
   lat_status (*voxel_reduce)(lat_context *context, const lat__voxel_reduce_desc *desc);
+  lat_status (*voxel_reduce_grad)(lat_context *context, const lat__voxel_reduce_grad_desc *desc);
   lat_status (*interpolate)(lat_context *context, const lat__interpolate_desc *desc);
+  lat_status (*interpolate_grad)(lat_context *context, const lat__interpolate_grad_desc *desc);
 
   // Limits.
 

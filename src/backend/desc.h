@@ -193,17 +193,30 @@ typedef struct lat__point_cells_desc {
 #define LAT__CELL_OUTSIDE (-1.0f)
 
 /// Reduction of point rows into voxels, in point order: y[v] = sum of x[p] * scale in float32 (product rounded, then
-/// sum), rounded once; scale = 1 / count for the mean.
+/// sum), rounded once; scale = 1 / count for the mean. Max: the largest, NaN above all.
 typedef struct lat__voxel_reduce_desc {
   int64_t n_points, n_voxels, channels;
   lat_dtype dtype;
   int reduction;               ///< lat_voxel_reduction
-  const int32_t *inverse_rows; ///< (n_points,)
+  const int32_t *inverse_rows; ///< (n_points,); -1: the point takes no part
   const int32_t *counts;       ///< (n_voxels,)
   const void *x;               ///< (n_points, channels), rows `x_stride` elements apart: `channels` for 16-bit dtypes
   int64_t x_stride;
   void *y; ///< (n_voxels, channels)
 } lat__voxel_reduce_desc;
+
+/// Its gradient: y[p] = grad[v] * scale in float32, rounded once; max: grad[v] / (number of points that hold the largest
+/// value) for those points. Zero where the point takes no part.
+typedef struct lat__voxel_reduce_grad_desc {
+  int64_t n_points, n_voxels, channels;
+  lat_dtype dtype;
+  int reduction;               ///< lat_voxel_reduction
+  const int32_t *inverse_rows; ///< (n_points,)
+  const int32_t *counts;       ///< (n_voxels,)
+  const void *x;               ///< max: (n_points, channels)
+  const void *grad;            ///< (n_voxels, channels)
+  void *y;                     ///< (n_points, channels)
+} lat__voxel_reduce_grad_desc;
 
 /// y[p] = sum over slots, ascending, of weight * x[row] in float32 (product rounded, then sum), rounded once; rows of -1
 /// are skipped.
@@ -216,6 +229,18 @@ typedef struct lat__interpolate_desc {
   const void *x;        ///< (n_voxels, channels)
   void *y;              ///< (n_points, channels)
 } lat__interpolate_desc;
+
+/// Its gradient: y[v] = sum of weight * grad[p] over the slots that read v, ascending, in float32 (product rounded, then
+/// sum), rounded once.
+typedef struct lat__interpolate_grad_desc {
+  int64_t n_points, n_voxels, channels;
+  int32_t n_slots;
+  lat_dtype dtype;
+  const int32_t *rows;  ///< (n_points, n_slots): below n_voxels; -1: none
+  const float *weights; ///< (n_points, n_slots)
+  const void *grad;     ///< (n_points, channels)
+  void *y;              ///< (n_voxels, channels)
+} lat__interpolate_grad_desc;
 
 /// Closed-ball neighbours of query coordinates; a duplicated source is seen once, by its first row.
 typedef struct lat__radius_desc {

@@ -69,6 +69,9 @@ LAT_CHECKED lat_status lat__points_find(lat_context *context, const char *op, co
                                         const lat_coords *coords, int64_t begin, int64_t count,
                                         const lat__point_voxels *found);
 
+/// Checks a reduction.
+LAT_CHECKED lat_status lat__reduction_check(const char *op, lat_voxel_reduction reduction);
+
 /// Checks point features: `(n_points, any C)` of a feature dtype.
 LAT_CHECKED lat_status lat__point_features_check(const char *op, const lat_array_view *features, int64_t n_points);
 

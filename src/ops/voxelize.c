@@ -28,9 +28,9 @@ lat_status lat__point_features_check(const char *op, const lat_array_view *featu
   return LAT_STATUS_OK;
 }
 
-static lat_status check_reduction(const char *op, lat_voxel_reduction reduction) {
-  if (reduction == LAT_VOXEL_MEAN || reduction == LAT_VOXEL_SUM) return LAT_STATUS_OK;
-  return lat_fail(LAT_STATUS_INVALID_ARGUMENT, "%s: reduction: got %d, expected LAT_VOXEL_MEAN or LAT_VOXEL_SUM", op,
+lat_status lat__reduction_check(const char *op, lat_voxel_reduction reduction) {
+  if (reduction == LAT_VOXEL_MEAN || reduction == LAT_VOXEL_SUM || reduction == LAT_VOXEL_MAX) return LAT_STATUS_OK;
+  return lat_fail(LAT_STATUS_INVALID_ARGUMENT, "%s: reduction: got %d, expected 0 (mean), 1 (sum) or 2 (max)", op,
                   (int)reduction);
 }
 
@@ -133,7 +133,7 @@ lat_status lat_voxelize(lat_context *context, const lat_array_view *points, cons
   if (status) return status;
   opts.reduction = reduction;
   LAT_TRY(lat__point_features_check(op, features, taken.n), done);
-  LAT_TRY(check_reduction(op, reduction), done);
+  LAT_TRY(lat__reduction_check(op, reduction), done);
   LAT_TRY(lat__points_quantize(context, op, &taken, &quantization), done);
   LAT_TRY(run(context, op, quantization, features, &opts, out), done);
 done:
@@ -154,7 +154,7 @@ lat_status lat_voxelize_quantized(lat_context *context, const lat_quantization *
   }
   LAT_TRY(lat__opts_copy(op, opts, sizeof o, &o), done);
   LAT_TRY(lat__point_features_check(op, features, quantization->inverse_rows->view.shape[0]), done);
-  LAT_TRY(check_reduction(op, o.reduction), done);
+  LAT_TRY(lat__reduction_check(op, o.reduction), done);
   LAT_TRY(run(context, op, quantization, features, &o, out), done);
 done:
   return status;

@@ -137,6 +137,43 @@ static lat_status map_body(lat_context *context) {
   return lat_test_oom_finish_array(status, read);
 }
 
+/// The gradient of max over 16-bit features: lists of points, workspace.
+static lat_status max_gradient_body(lat_context *context) {
+  static const uint16_t halves[4 * N_POINTS];
+  lat_array_view point_view = lat_view_2d(points, LAT_DTYPE_F32, N_POINTS, 3);
+  lat_array_view half_view = lat_view_2d(halves, LAT_DTYPE_BF16, N_POINTS, 4);
+  lat_voxel_grid grid = lat_voxel_grid_cube(0.5);
+  lat_voxelize_opts opts = LAT_VOXELIZE_OPTS_INIT;
+  lat_quantization *quantization = NULL;
+  lat_array *grad = NULL;
+  opts.reduction = LAT_VOXEL_MAX;
+  lat_status status = lat_sparse_quantize(context, &point_view, &grid, &quantization);
+  if (status == LAT_STATUS_OK) {
+    int64_t n_voxels = lat_coords_count(lat_quantization_coords(quantization));
+    lat_array_view grad_view = lat_view_2d(halves, LAT_DTYPE_BF16, n_voxels, 4);
+    status = lat_voxelize_backward(context, quantization, &half_view, &grad_view, &opts, &grad);
+  }
+  lat_quantization_release(quantization);
+  return lat_test_oom_finish_array(status, grad);
+}
+
+static lat_status map_gradient_body(lat_context *context) {
+  lat_array_view point_view = lat_view_2d(points, LAT_DTYPE_F32, N_POINTS, 3);
+  lat_voxel_grid grid = lat_voxel_grid_cube(0.5);
+  lat_tensor *voxels = NULL;
+  lat_point_map *map = NULL;
+  lat_array *grad = NULL;
+  lat_status status = voxelize_points(context, &voxels);
+  if (status == LAT_STATUS_OK) {
+    status =
+        lat_point_map_create(context, &point_view, lat_tensor_coords(voxels), &grid, LAT_INTERPOLATION_NEAREST, &map);
+  }
+  if (status == LAT_STATUS_OK) status = lat_interpolate_backward(context, map, &point_view, &grad);
+  lat_point_map_release(map);
+  lat_tensor_release(voxels);
+  return lat_test_oom_finish_array(status, grad);
+}
+
 #define OOM_TEST(body)                                                                                                 \
   static void body##_survives(void **state) {                                                                          \
     (void)state;                                                                                                       \
@@ -149,13 +186,16 @@ OOM_TEST(nearest_body)
 OOM_TEST(half_body)
 OOM_TEST(quantized_body)
 OOM_TEST(map_body)
+OOM_TEST(max_gradient_body)
+OOM_TEST(map_gradient_body)
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(quantize_body_survives), cmocka_unit_test(voxelize_body_survives),
-      cmocka_unit_test(linear_body_survives),   cmocka_unit_test(nearest_body_survives),
-      cmocka_unit_test(half_body_survives),     cmocka_unit_test(quantized_body_survives),
-      cmocka_unit_test(map_body_survives),
+      cmocka_unit_test(quantize_body_survives),     cmocka_unit_test(voxelize_body_survives),
+      cmocka_unit_test(linear_body_survives),       cmocka_unit_test(nearest_body_survives),
+      cmocka_unit_test(half_body_survives),         cmocka_unit_test(quantized_body_survives),
+      cmocka_unit_test(map_body_survives),          cmocka_unit_test(max_gradient_body_survives),
+      cmocka_unit_test(map_gradient_body_survives),
   };
   return cmocka_run_group_tests(tests, fill_inputs, NULL);
 }

@@ -144,3 +144,39 @@ void ref_point_map(const ref_cloud *cloud, const int32_t *rows, int64_t n_voxels
   }
   ref_dictionary_free(voxels);
 }
+
+void ref_voxel_max(const int32_t *inverse, int64_t n, int64_t n_voxels, const double *x, int64_t channels, double *y) {
+  for (int64_t v = 0; v < n_voxels; v++) {
+    for (int64_t c = 0; c < channels; c++) {
+      double best = -INFINITY;
+      for (int64_t p = 0; p < n; p++) best = inverse[p] == v ? fmax(best, x[p * channels + c]) : best;
+      y[v * channels + c] = best;
+    }
+  }
+}
+
+void ref_voxel_grad(const int32_t *inverse, int64_t n, const double *x, const double *grad, int64_t channels, int mode,
+                    double *y) {
+  for (int64_t i = 0; i < n * channels; i++) {
+    int64_t p = i / channels, c = i % channels, sharers = 0;
+    int holds = 1;
+    for (int64_t other = 0; other < n; other++) {
+      if (inverse[other] != inverse[p]) continue;
+      if (mode == 0) sharers++;
+      if (mode == 1) sharers = 1;
+      if (mode == 2 && x[other * channels + c] > x[i]) holds = 0;
+      if (mode == 2 && x[other * channels + c] == x[i]) sharers++;
+    }
+    y[i] = inverse[p] >= 0 && holds ? grad[inverse[p] * channels + c] / (double)sharers : 0.0;
+  }
+}
+
+void ref_interpolate_grad(const int32_t *map_rows, const double *map_weights, int64_t n, const double *grad,
+                          int64_t channels, int64_t n_voxels, double *y) {
+  memset(y, 0, (size_t)(n_voxels * channels) * sizeof *y);
+  for (int64_t i = 0; i < 8 * n; i++) {
+    for (int64_t c = 0; map_rows[i] >= 0 && c < channels; c++) {
+      y[map_rows[i] * channels + c] += map_weights[i] * grad[i / 8 * channels + c];
+    }
+  }
+}

@@ -32,4 +32,15 @@ void ref_devoxelize(const ref_cloud *cloud, const int32_t *rows, int64_t n_voxel
 void ref_point_map(const ref_cloud *cloud, const int32_t *rows, int64_t n_voxels, int nearest, int32_t *map_rows,
                    double *map_weights);
 
+/// y[v] = largest feature of the points whose inverse is v, by channel.
+void ref_voxel_max(const int32_t *inverse, int64_t n, int64_t n_voxels, const double *x, int64_t channels, double *y);
+
+/// Gradient of the reduction (mode 0 mean, 1 sum, 2 max: shared by the tied) with respect to x, (n, channels).
+void ref_voxel_grad(const int32_t *inverse, int64_t n, const double *x, const double *grad, int64_t channels, int mode,
+                    double *y);
+
+/// Gradient of reading through a map with respect to the voxel features, (n_voxels, channels).
+void ref_interpolate_grad(const int32_t *map_rows, const double *map_weights, int64_t n, const double *grad,
+                          int64_t channels, int64_t n_voxels, double *y);
+
 #endif

@@ -459,8 +459,8 @@ static void bad_features_and_choices_are_refused(void **state) {
                         LAT_STATUS_INVALID_ARGUMENT, "features: got NULL");
   assert_null(tensor);
   x = lat_view_2d(p, LAT_DTYPE_F32, 4, 1);
-  lat_test_assert_error(lat_voxelize(context, &points, &x, &grid, (lat_voxel_reduction)2, &tensor),
-                        LAT_STATUS_INVALID_ARGUMENT, "reduction: got 2");
+  lat_test_assert_error(lat_voxelize(context, &points, &x, &grid, (lat_voxel_reduction)3, &tensor),
+                        LAT_STATUS_INVALID_ARGUMENT, "reduction: got 3");
   assert_null(tensor);
   lat_tensor *voxels = make_voxels(rows, p, 1, 1);
   lat_test_assert_error(lat_devoxelize(context, &points, voxels, &grid, (lat_interpolation)9, &array),

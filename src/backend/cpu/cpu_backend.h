@@ -38,6 +38,15 @@ lat_status lat__cpu_fma_peak(lat_context *context, double seconds, double *gflop
 lat_status lat__cpu_point_cells(lat_context *context, const lat__point_cells_desc *desc);
 lat_status lat__cpu_voxel_reduce(lat_context *context, const lat__voxel_reduce_desc *desc);
 
+/// Points by voxel, ascending within one: those of voxel v end before points[ends[v]]. `ends` is (n_voxels,), `points`
+/// (n_points,). Points of voxel -1 are left out.
+void lat__cpu_points_by_voxel(int64_t n_points, const int32_t *inverse_rows, int64_t n_voxels, const int32_t *counts,
+                              int32_t *ends, int32_t *points);
+
+// cpu_points_grad.c
+lat_status lat__cpu_voxel_reduce_grad(lat_context *context, const lat__voxel_reduce_grad_desc *desc);
+lat_status lat__cpu_interpolate_grad(lat_context *context, const lat__interpolate_grad_desc *desc);
+
 // cpu_interpolate.c
 lat_status lat__cpu_interpolate(lat_context *context, const lat__interpolate_desc *desc);
 

@@ -155,17 +155,26 @@ typedef struct reduce_job {
   const int32_t *points; ///< (n_points,): points by voxel, ascending within one
   const lat__cpu_kernels *kernels;
   float *scratch; ///< for each worker a row of sums and TILE_ROWS widened rows; NULL for float32
+  float start;    ///< what a reduction begins with
 } reduce_job;
+
+/// Takes one row into the sums; for max `scale` is not used.
+static LAT_ALWAYS_INLINE void reduce_row(int reduction, const float *x, int64_t channels, float scale, float *sums) {
+  if (reduction == LAT_VOXEL_MAX) {
+    for (int64_t c = 0; c < channels; c++) sums[c] = ((x[c] > sums[c]) | (x[c] != x[c])) ? x[c] : sums[c];
+  } else {
+    for (int64_t c = 0; c < channels; c++) sums[c] += x[c] * scale;
+  }
+}
 
 /// float32 sums are kept in the result itself.
 static void reduce_voxel_f32(const reduce_job *job, int64_t v, const int32_t *points, float scale) {
   const lat__voxel_reduce_desc *desc = job->desc;
   const int64_t channels = desc->channels;
   float *y = (float *)desc->y + v * channels;
-  for (int64_t c = 0; c < channels; c++) y[c] = 0.0f;
+  for (int64_t c = 0; c < channels; c++) y[c] = job->start;
   for (int32_t i = 0; i < desc->counts[v]; i++) {
-    const float *x = (const float *)desc->x + points[i] * desc->x_stride;
-    for (int64_t c = 0; c < channels; c++) y[c] += x[c] * scale;
+    reduce_row(desc->reduction, (const float *)desc->x + points[i] * desc->x_stride, channels, scale, y);
   }
 }
 
@@ -175,13 +184,11 @@ static void reduce_voxel_16bit(const reduce_job *job, int64_t v, const int32_t *
   const int64_t channels = desc->channels;
   float *sums = job->scratch + worker * (TILE_ROWS + 1) * channels;
   float *rows = sums + channels;
-  for (int64_t c = 0; c < channels; c++) sums[c] = 0.0f;
+  for (int64_t c = 0; c < channels; c++) sums[c] = job->start;
   for (int64_t i = 0; i < desc->counts[v]; i += TILE_ROWS) {
     int64_t n_rows = lat__min_i64(TILE_ROWS, desc->counts[v] - i);
     lat__cpu_widen_rows(job->kernels, desc->dtype, desc->x, points + i, n_rows, channels, rows);
-    for (int64_t r = 0; r < n_rows; r++) {
-      for (int64_t c = 0; c < channels; c++) sums[c] += rows[r * channels + c] * scale;
-    }
+    for (int64_t r = 0; r < n_rows; r++) reduce_row(desc->reduction, rows + r * channels, channels, scale, sums);
   }
   lat__cpu_finish_rows(job->kernels, desc->dtype, sums, channels, NULL, 1, channels,
                        (uint16_t *)desc->y + v * channels);
@@ -201,14 +208,16 @@ static void reduce_range(void *arg, int64_t begin, int64_t end, int worker) {
   }
 }
 
-/// Counting sort of the points by voxel, stable: a voxel's points stay in point order.
-static void sort_points(const lat__voxel_reduce_desc *desc, int32_t *ends, int32_t *points) {
+void lat__cpu_points_by_voxel(int64_t n_points, const int32_t *inverse_rows, int64_t n_voxels, const int32_t *counts,
+                              int32_t *ends, int32_t *points) {
   int32_t total = 0;
-  for (int64_t v = 0; v < desc->n_voxels; v++) {
+  for (int64_t v = 0; v < n_voxels; v++) {
     ends[v] = total;
-    total += desc->counts[v];
+    total += counts[v];
   }
-  for (int64_t p = 0; p < desc->n_points; p++) points[ends[desc->inverse_rows[p]]++] = (int32_t)p;
+  for (int64_t p = 0; p < n_points; p++) {
+    if (inverse_rows[p] >= 0) points[ends[inverse_rows[p]]++] = (int32_t)p;
+  }
 }
 
 lat_status lat__cpu_voxel_reduce(lat_context *context, const lat__voxel_reduce_desc *desc) {
@@ -221,8 +230,9 @@ lat_status lat__cpu_voxel_reduce(lat_context *context, const lat__voxel_reduce_d
     size_t row_bytes = (size_t)desc->channels * sizeof(float);
     LAT_TRY(lat__alloc_items(context, "voxelize", (TILE_ROWS + 1) * context->n_threads, row_bytes, &scratch), done);
   }
-  sort_points(desc, ends, points);
-  reduce_job job = {desc, ends, points, lat__cpu_kernels_for(context), scratch};
+  lat__cpu_points_by_voxel(desc->n_points, desc->inverse_rows, desc->n_voxels, desc->counts, ends, points);
+  const float start = desc->reduction == LAT_VOXEL_MAX ? -INFINITY : 0.0f;
+  reduce_job job = {desc, ends, points, lat__cpu_kernels_for(context), scratch, start};
   lat__parallel_for(context, desc->n_voxels, VOXEL_GRAIN, reduce_range, &job);
 done:
   lat__free(context, ends);
