@@ -34,6 +34,89 @@ LAT_API LAT_CHECKED lat_status lat_sparse_add(lat_context *context, const lat_te
 LAT_API LAT_CHECKED lat_status lat_sparse_cat_aligned(lat_context *context, const lat_tensor *lhs,
                                                       const lat_tensor *rhs, lat_join join, lat_tensor **out);
 
+/// `lhs - rhs`; default join outer. Otherwise as lat_sparse_add.
+LAT_API LAT_CHECKED lat_status lat_sparse_sub(lat_context *context, const lat_tensor *lhs, const lat_tensor *rhs,
+                                              lat_join join, lat_tensor **out);
+
+/// `lhs * rhs`; default join inner. Otherwise as lat_sparse_add.
+LAT_API LAT_CHECKED lat_status lat_sparse_mul(lat_context *context, const lat_tensor *lhs, const lat_tensor *rhs,
+                                              lat_join join, lat_tensor **out);
+
+/// The larger of the two; NaN wins; default join inner. Otherwise as lat_sparse_add.
+LAT_API LAT_CHECKED lat_status lat_sparse_maximum(lat_context *context, const lat_tensor *lhs, const lat_tensor *rhs,
+                                                  lat_join join, lat_tensor **out);
+
+/// The smaller of the two; NaN wins; default join inner. Otherwise as lat_sparse_add.
+LAT_API LAT_CHECKED lat_status lat_sparse_minimum(lat_context *context, const lat_tensor *lhs, const lat_tensor *rhs,
+                                                  lat_join join, lat_tensor **out);
+
+/// Element-wise operations.
+typedef enum lat_binary {
+  LAT_BINARY_ADD = 0,
+  LAT_BINARY_SUB = 1,
+  LAT_BINARY_MUL = 2,
+  LAT_BINARY_MAXIMUM = 3,
+  LAT_BINARY_MINIMUM = 4
+} lat_binary;
+
+/// Options of lat_sparse_binary. NULL or zero fields: addition, outer join, fills of 0.
+typedef struct lat_binary_opts {
+  size_t struct_bytes; ///< sizeof(lat_binary_opts)
+  lat_binary op;
+  lat_join join;             ///< DEFAULT: outer, for every operation
+  double lhs_fill, rhs_fill; ///< what a missing row of that side is made of (float32)
+} lat_binary_opts;
+
+#define LAT_BINARY_OPTS_INIT                                                                                           \
+  { sizeof(lat_binary_opts), LAT_BINARY_ADD, LAT_JOIN_DEFAULT, 0.0, 0.0 }
+
+/// Any operation with any join and fills. Shared identity: join and fills are ignored.
+/// Errors: as lat_sparse_add; INVALID_ARGUMENT ("unknown sparse binary op").
+LAT_API LAT_CHECKED lat_status lat_sparse_binary(lat_context *context, const lat_tensor *lhs, const lat_tensor *rhs,
+                                                 const lat_binary_opts *opts, lat_tensor **out);
+
+/// lat_sparse_cat_aligned of any number of tensors, joined pairwise from the left; one tensor is returned as it is.
+/// Errors: as lat_sparse_cat_aligned; INVALID_ARGUMENT ("expected at least one sparse tensor").
+LAT_API LAT_CHECKED lat_status lat_sparse_cat(lat_context *context, const lat_tensor *const *tensors, int64_t n_tensors,
+                                              lat_join join, lat_tensor **out);
+
+/// Row `rows[r]` of an `(N, C)` float view for every r: a new `(len(rows), C)` array. A negative row number gives a row of
+/// `fill`, exactly. `rows` is an int32 view of rank 1.
+/// Errors: INVALID_ARGUMENT (NULL; a row number of N or more: names it), INVALID_SHAPE, INVALID_DTYPE, OUT_OF_MEMORY.
+LAT_API LAT_CHECKED lat_status lat_gather_aligned_features(lat_context *context, const lat_array_view *features,
+                                                           const lat_array_view *rows, double fill, lat_array **out);
+
+/// `input`'s features on `target`'s set, matched by coordinates; rows that `input` lacks get `fill`. The result has the
+/// target's set and batch metadata.
+/// Errors: INVALID_ARGUMENT (NULL; "sparse tensor strides must match"), OUT_OF_MEMORY.
+LAT_API LAT_CHECKED lat_status lat_reindex_sparse(lat_context *context, const lat_tensor *input,
+                                                  const lat_tensor *target, double fill, lat_tensor **out);
+
+/// The rows of `x` that an int32 view of rank 1 names, in its order, repetitions included, on a new set. Declared batch
+/// counts are counted again.
+/// Errors: INVALID_ARGUMENT (NULL; "rows must index sparse rows": names the first bad one), INVALID_SHAPE,
+/// INVALID_DTYPE, OVERFLOW (2^31 rows), OUT_OF_MEMORY.
+LAT_API LAT_CHECKED lat_status lat_prune(lat_context *context, const lat_tensor *x, const lat_array_view *rows,
+                                         lat_tensor **out);
+
+/// The rows of `x` whose entry of a uint8 `(N,)` mask is not 0, ascending, on a new set. Otherwise as lat_prune.
+/// Errors: INVALID_SHAPE ("mask must match the sparse tensor"), INVALID_DTYPE ("mask must be uint8").
+LAT_API LAT_CHECKED lat_status lat_prune_mask(lat_context *context, const lat_tensor *x, const lat_array_view *mask,
+                                              lat_tensor **out);
+
+/// The rows of `x` inside a box of logical coordinates, both corners included, ascending. Otherwise as lat_prune.
+/// Errors: INVALID_ARGUMENT (NULL; "min_coord must not exceed max_coord").
+LAT_API LAT_CHECKED lat_status lat_crop(lat_context *context, const lat_tensor *x, lat_triple min_coord,
+                                        lat_triple max_coord, lat_tensor **out);
+
+/// For every batch item the rows with the highest scores, an int32 array for lat_prune: of item b the last
+/// `min(int(counts[b] * rho), rows of b)` rows in ascending order of channel 0, ties in row order. Rows go by the batch
+/// column; `counts` has one entry for each declared batch item.
+/// Errors: INVALID_ARGUMENT (NULL; "batch_counts metadata is required" when x declares none; a negative count; rho not
+/// positive and finite), INVALID_SHAPE (no channels; the number of counts), OUT_OF_MEMORY.
+LAT_API LAT_CHECKED lat_status lat_topk_rows(lat_context *context, const lat_tensor *x, const int64_t *counts,
+                                             int64_t n_counts, double rho, lat_array **out);
+
 #ifdef __cplusplus
 }
 #endif

@@ -64,7 +64,7 @@ struct lat__backend {
   lat_status (*unary)(lat_context *context, const lat__unary_desc *desc);
   lat_status (*channel_stats)(lat_context *context, const lat__channel_stats_desc *desc);
   lat_status (*norm)(lat_context *context, const lat__norm_desc *desc);
-  lat_status (*join_add)(lat_context *context, const lat__join_desc *desc);
+  lat_status (*join_binary)(lat_context *context, const lat__join_desc *desc);
   lat_status (*join_cat)(lat_context *context, const lat__join_desc *desc);
   lat_status (*gather)(lat_context *context, const lat__gather_desc *desc);
   lat_status (*point_cells)(lat_context *context, const lat__point_cells_desc *desc);

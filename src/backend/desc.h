@@ -145,15 +145,27 @@ typedef struct lat__norm_desc {
   void *y;
 } lat__norm_desc;
 
-/// y[r] = sum or concatenation of rows of two operands; a row number of -1 stands for zeros, exactly.
+/// Element-wise operations of two operands, numbered as lat_binary.
+typedef enum lat__binary {
+  LAT__BINARY_ADD = 0,
+  LAT__BINARY_SUB = 1,
+  LAT__BINARY_MUL = 2,
+  LAT__BINARY_MAXIMUM = 3,
+  LAT__BINARY_MINIMUM = 4
+} lat__binary;
+
+/// y[r] = operation on, or concatenation of, rows of two operands; a row number of -1 stands for a row of its side's fill,
+/// exactly.
 typedef struct lat__join_desc {
   int64_t n_rows;
   int64_t lhs_channels, rhs_channels;
   lat_dtype lhs_dtype, rhs_dtype, dtype_out;
-  const int32_t *lhs_rows; ///< (n_rows,); NULL: row r
-  const int32_t *rhs_rows; ///< (n_rows,); NULL: row r
+  lat__binary op;           ///< binary only
+  float lhs_fill, rhs_fill; ///< binary only; concatenation fills with zeros
+  const int32_t *lhs_rows;  ///< (n_rows,); NULL: row r
+  const int32_t *rhs_rows;  ///< (n_rows,); NULL: row r
   const void *lhs, *rhs;
-  void *y; ///< add: (n_rows, channels); concatenation: (n_rows, lhs + rhs channels)
+  void *y; ///< binary: (n_rows, channels); concatenation: (n_rows, lhs + rhs channels)
 } lat__join_desc;
 
 /// y[r] = x[rows[r]], copied.

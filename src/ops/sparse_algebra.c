@@ -1,4 +1,4 @@
-// Addition and concatenation of sparse tensors. Tensors on one coordinate set are combined row by row; others through an
+// Element-wise algebra and concatenation of sparse tensors. Tensors on one coordinate set are combined row by row; others through an
 // alignment of their sets.
 
 #include <lattice/algebra.h>
@@ -10,16 +10,18 @@
 #include "core/array_internal.h"
 #include "core/checked.h"
 #include "core/compiler.h"
+#include "core/context_internal.h"
 
-/// What the two operations differ in.
+/// One call: what it computes and how missing rows count.
 typedef struct algebra_op {
   const char *name;
-  bool same_channels;
+  bool concatenates;
+  lat__binary binary;
   lat_join default_join;
+  float lhs_fill, rhs_fill;
 } algebra_op;
 
-static const algebra_op add_op = {"sparse_add", true, LAT_JOIN_OUTER};
-static const algebra_op cat_op = {"sparse_cat_aligned", false, LAT_JOIN_INNER};
+static const algebra_op cat_op = {.name = "sparse_cat_aligned", .concatenates = true, .default_join = LAT_JOIN_INNER};
 
 static lat_status check_inputs(const lat_context *context, const algebra_op *op, const lat_tensor *lhs,
                                const lat_tensor *rhs, lat_join join, lat_tensor **out) {
@@ -37,7 +39,7 @@ static lat_status check_inputs(const lat_context *context, const algebra_op *op,
                     "%s: sparse tensor strides must match: got (%d, %d, %d), expected (%d, %d, %d)", op->name, (int)b.x,
                     (int)b.y, (int)b.z, (int)a.x, (int)a.y, (int)a.z);
   }
-  if (op->same_channels && lat_tensor_channels(lhs) != lat_tensor_channels(rhs)) {
+  if (!op->concatenates && lat_tensor_channels(lhs) != lat_tensor_channels(rhs)) {
     return lat_fail(LAT_STATUS_INVALID_SHAPE,
                     "%s: sparse binary operands must have matching channels: got %lld, expected %lld", op->name,
                     (long long)lat_tensor_channels(rhs), (long long)lat_tensor_channels(lhs));
@@ -47,7 +49,7 @@ static lat_status check_inputs(const lat_context *context, const algebra_op *op,
 
 static lat_status infer_channels(const algebra_op *op, const lat_tensor *lhs, const lat_tensor *rhs, int64_t *out) {
   *out = lat_tensor_channels(lhs);
-  if (op->same_channels || lat__add_i64(*out, lat_tensor_channels(rhs), out)) return LAT_STATUS_OK;
+  if (!op->concatenates || lat__add_i64(*out, lat_tensor_channels(rhs), out)) return LAT_STATUS_OK;
   return lat_fail(LAT_STATUS_OVERFLOW, "%s: too many channels: expected a sum below 2^63", op->name);
 }
 
@@ -60,12 +62,15 @@ static lat_status run(lat_context *context, const algebra_op *op, const lat_tens
                          .lhs_dtype = lat_tensor_dtype(lhs),
                          .rhs_dtype = lat_tensor_dtype(rhs),
                          .dtype_out = feats->view.dtype,
+                         .op = op->binary,
+                         .lhs_fill = op->lhs_fill,
+                         .rhs_fill = op->rhs_fill,
                          .lhs_rows = alignment ? alignment->lhs_rows : NULL,
                          .rhs_rows = alignment ? alignment->rhs_rows : NULL,
                          .lhs = lhs->feats->view.data,
                          .rhs = rhs->feats->view.data,
                          .y = lat_array_data(feats)};
-  return op->same_channels ? backend->join_add(context, &desc) : backend->join_cat(context, &desc);
+  return op->concatenates ? backend->join_cat(context, &desc) : backend->join_binary(context, &desc);
 }
 
 static lat_status combine(lat_context *context, const algebra_op *op, const lat_tensor *lhs, const lat_tensor *rhs,
@@ -96,12 +101,85 @@ done:
   return status;
 }
 
+static lat_status binary(lat_context *context, const char *name, lat__binary op, const lat_tensor *lhs,
+                         const lat_tensor *rhs, lat_join join, lat_tensor **out) {
+  bool additive = op == LAT__BINARY_ADD || op == LAT__BINARY_SUB;
+  algebra_op call = {.name = name, .binary = op, .default_join = additive ? LAT_JOIN_OUTER : LAT_JOIN_INNER};
+  return combine(context, &call, lhs, rhs, join, out);
+}
+
 lat_status lat_sparse_add(lat_context *context, const lat_tensor *lhs, const lat_tensor *rhs, lat_join join,
                           lat_tensor **out) {
-  return combine(context, &add_op, lhs, rhs, join, out);
+  return binary(context, "sparse_add", LAT__BINARY_ADD, lhs, rhs, join, out);
+}
+
+lat_status lat_sparse_sub(lat_context *context, const lat_tensor *lhs, const lat_tensor *rhs, lat_join join,
+                          lat_tensor **out) {
+  return binary(context, "sparse_sub", LAT__BINARY_SUB, lhs, rhs, join, out);
+}
+
+lat_status lat_sparse_mul(lat_context *context, const lat_tensor *lhs, const lat_tensor *rhs, lat_join join,
+                          lat_tensor **out) {
+  return binary(context, "sparse_mul", LAT__BINARY_MUL, lhs, rhs, join, out);
+}
+
+lat_status lat_sparse_maximum(lat_context *context, const lat_tensor *lhs, const lat_tensor *rhs, lat_join join,
+                              lat_tensor **out) {
+  return binary(context, "sparse_maximum", LAT__BINARY_MAXIMUM, lhs, rhs, join, out);
+}
+
+lat_status lat_sparse_minimum(lat_context *context, const lat_tensor *lhs, const lat_tensor *rhs, lat_join join,
+                              lat_tensor **out) {
+  return binary(context, "sparse_minimum", LAT__BINARY_MINIMUM, lhs, rhs, join, out);
+}
+
+lat_status lat_sparse_binary(lat_context *context, const lat_tensor *lhs, const lat_tensor *rhs,
+                             const lat_binary_opts *opts, lat_tensor **out) {
+  static const char op[] = "sparse_binary";
+  lat_binary_opts o;
+  lat_status status = lat__op_check(op, context, "lhs", lhs, out);
+  if (!status) status = lat__opts_copy(op, opts, sizeof o, &o);
+  if (status) return status;
+  if ((int)o.op < LAT_BINARY_ADD || o.op > LAT_BINARY_MINIMUM) {
+    return lat_fail(LAT_STATUS_INVALID_ARGUMENT, "%s: unknown sparse binary op: got %d, expected 0 to %d", op,
+                    (int)o.op, (int)LAT_BINARY_MINIMUM);
+  }
+  algebra_op call = {.name = op,
+                     .binary = (lat__binary)o.op,
+                     .default_join = LAT_JOIN_OUTER,
+                     .lhs_fill = (float)o.lhs_fill,
+                     .rhs_fill = (float)o.rhs_fill};
+  return combine(context, &call, lhs, rhs, o.join, out);
 }
 
 lat_status lat_sparse_cat_aligned(lat_context *context, const lat_tensor *lhs, const lat_tensor *rhs, lat_join join,
                                   lat_tensor **out) {
   return combine(context, &cat_op, lhs, rhs, join, out);
+}
+
+lat_status lat_sparse_cat(lat_context *context, const lat_tensor *const *tensors, int64_t n_tensors, lat_join join,
+                          lat_tensor **out) {
+  static const char op[] = "sparse_cat";
+  lat_status status = LAT_STATUS_OK;
+  lat_tensor *joined = NULL, *next = NULL;
+  if (out) *out = NULL;
+  if (!tensors || n_tensors < 1) {
+    return lat_fail(LAT_STATUS_INVALID_ARGUMENT, "%s: tensors: expected at least one sparse tensor: got %s, %lld", op,
+                    tensors ? "a list" : "NULL", (long long)n_tensors);
+  }
+  LAT_TRY(lat__op_check(op, context, "tensors[0]", tensors[0], out), done);
+  if (n_tensors == 1) { // nothing to join, but the join is checked as everywhere
+    LAT_TRY(check_inputs(context, &cat_op, tensors[0], tensors[0], join, out), done);
+  }
+  joined = lat_tensor_retain(tensors[0]);
+  for (int64_t i = 1; i < n_tensors; i++) {
+    LAT_TRY(combine(context, &cat_op, joined, tensors[i], join, &next), done);
+    lat_tensor_release(joined);
+    joined = next;
+  }
+  *out = joined;
+  joined = NULL;
+done:
+  lat_tensor_release(joined);
+  return status;
 }

@@ -31,7 +31,7 @@ static const lat__backend cpu_backend = {
     .unary = lat__cpu_unary,
     .channel_stats = lat__cpu_channel_stats,
     .norm = lat__cpu_norm,
-    .join_add = lat__cpu_join_add,
+    .join_binary = lat__cpu_join_binary,
     .join_cat = lat__cpu_join_cat,
 };
 

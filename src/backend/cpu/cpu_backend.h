@@ -56,7 +56,7 @@ lat_status lat__cpu_channel_stats(lat_context *context, const lat__channel_stats
 lat_status lat__cpu_norm(lat_context *context, const lat__norm_desc *desc);
 lat_status lat__cpu_pool(lat_context *context, const lat__pool_desc *desc);
 lat_status lat__cpu_global_pool(lat_context *context, const lat__global_pool_desc *desc);
-lat_status lat__cpu_join_add(lat_context *context, const lat__join_desc *desc);
+lat_status lat__cpu_join_binary(lat_context *context, const lat__join_desc *desc);
 lat_status lat__cpu_join_cat(lat_context *context, const lat__join_desc *desc);
 
 // cpu_transposed.c

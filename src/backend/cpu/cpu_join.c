@@ -1,5 +1,5 @@
-// Rows of two operands added or put side by side. A missing row is a row of zeros of our own, so that nothing of another
-// row can leak into it.
+// Rows of two operands combined element by element or put side by side. A missing row is a row of fill values of our own,
+// so that nothing of another row can leak into it.
 
 #include <assert.h>
 #include <string.h>
@@ -18,6 +18,7 @@ typedef struct join_side {
   const int32_t *rows;
   int64_t channels;
   lat_dtype dtype;
+  float fill; ///< what a missing row is made of
 } join_side;
 
 typedef struct join_job {
@@ -32,11 +33,39 @@ static const float *side_values(const lat__cpu_kernels *kernels, const join_side
                                 int64_t n, float *scratch) {
   int64_t row = side->rows ? side->rows[r] : r;
   if (row >= 0) return lat__cpu_widen(kernels, side->dtype, side->x, row * side->channels + first, n, scratch);
-  memset(scratch, 0, (size_t)n * sizeof *scratch);
+  for (int64_t i = 0; i < n; i++) scratch[i] = side->fill;
   return scratch;
 }
 
-static void add_range(void *arg, int64_t begin, int64_t end, int worker) {
+static inline float larger(float a, float b) { // NaN wins
+  return a != a || a > b ? a : b;
+}
+
+static inline float smaller(float a, float b) { // NaN wins
+  return a != a || a < b ? a : b;
+}
+
+static void combine(lat__binary op, const float *a, const float *b, int64_t n, float *y) {
+  switch (op) {
+  case LAT__BINARY_ADD:
+    for (int64_t i = 0; i < n; i++) y[i] = a[i] + b[i];
+    return;
+  case LAT__BINARY_SUB:
+    for (int64_t i = 0; i < n; i++) y[i] = a[i] - b[i];
+    return;
+  case LAT__BINARY_MUL:
+    for (int64_t i = 0; i < n; i++) y[i] = a[i] * b[i];
+    return;
+  case LAT__BINARY_MAXIMUM:
+    for (int64_t i = 0; i < n; i++) y[i] = larger(a[i], b[i]);
+    return;
+  case LAT__BINARY_MINIMUM:
+    for (int64_t i = 0; i < n; i++) y[i] = smaller(a[i], b[i]);
+    return;
+  }
+}
+
+static void binary_range(void *arg, int64_t begin, int64_t end, int worker) {
   const join_job *job = arg;
   const lat__join_desc *desc = job->desc;
   float lhs_tile[TILE], rhs_tile[TILE], result[TILE];
@@ -48,7 +77,7 @@ static void add_range(void *arg, int64_t begin, int64_t end, int worker) {
       const float *a = side_values(job->kernels, &job->lhs, r, c, n, lhs_tile);
       const float *b = side_values(job->kernels, &job->rhs, r, c, n, rhs_tile);
       float *y = lat__cpu_target(desc->dtype_out, desc->y, first, result);
-      for (int64_t i = 0; i < n; i++) y[i] = a[i] + b[i];
+      combine(desc->op, a, b, n, y);
       lat__cpu_narrow(job->kernels, desc->dtype_out, y, n, desc->y, first);
     }
   }
@@ -83,8 +112,8 @@ static void cat_range(void *arg, int64_t begin, int64_t end, int worker) {
 static lat_status join(lat_context *context, const lat__join_desc *desc, int64_t row_channels, lat__range_fn fn) {
   join_job job = {.desc = desc,
                   .kernels = lat__cpu_kernels_for(context),
-                  .lhs = {desc->lhs, desc->lhs_rows, desc->lhs_channels, desc->lhs_dtype},
-                  .rhs = {desc->rhs, desc->rhs_rows, desc->rhs_channels, desc->rhs_dtype},
+                  .lhs = {desc->lhs, desc->lhs_rows, desc->lhs_channels, desc->lhs_dtype, desc->lhs_fill},
+                  .rhs = {desc->rhs, desc->rhs_rows, desc->rhs_channels, desc->rhs_dtype, desc->rhs_fill},
                   .row_channels = row_channels};
   if (desc->n_rows == 0 || row_channels == 0) return LAT_STATUS_OK;
   assert(desc->y != desc->lhs && desc->y != desc->rhs);
@@ -92,14 +121,14 @@ static lat_status join(lat_context *context, const lat__join_desc *desc, int64_t
   return LAT_STATUS_OK;
 }
 
-lat_status lat__cpu_join_add(lat_context *context, const lat__join_desc *desc) {
+lat_status lat__cpu_join_binary(lat_context *context, const lat__join_desc *desc) {
   lat__join_desc flat = *desc;
   int64_t count = desc->n_rows * desc->lhs_channels;
-  if (desc->lhs_rows || desc->rhs_rows) return join(context, desc, desc->lhs_channels, add_range);
+  if (desc->lhs_rows || desc->rhs_rows) return join(context, desc, desc->lhs_channels, binary_range);
   // Row meets row: the whole arrays as rows of one tile, and what is left as a short one.
   flat.lhs_channels = flat.rhs_channels = TILE;
   flat.n_rows = count / TILE;
-  lat_status status = join(context, &flat, TILE, add_range);
+  lat_status status = join(context, &flat, TILE, binary_range);
   if (status || count % TILE == 0) return status;
   int64_t first = count - count % TILE;
   flat.lhs = (const char *)desc->lhs + (size_t)first * lat_dtype_bytes(desc->lhs_dtype);
@@ -107,7 +136,7 @@ lat_status lat__cpu_join_add(lat_context *context, const lat__join_desc *desc) {
   flat.y = (char *)desc->y + (size_t)first * lat_dtype_bytes(desc->dtype_out);
   flat.lhs_channels = flat.rhs_channels = count % TILE;
   flat.n_rows = 1;
-  return join(context, &flat, count % TILE, add_range);
+  return join(context, &flat, count % TILE, binary_range);
 }
 
 lat_status lat__cpu_join_cat(lat_context *context, const lat__join_desc *desc) {
