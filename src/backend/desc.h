@@ -16,8 +16,9 @@
 ///
 ///     list of (block b, kernel k):  offsets[b * n_kernels + k] .. offsets[b * n_kernels + k + 1]
 ///
-/// A list names an output row at most once (an output and a kernel element determine the input); the order within a list
-/// is the builder's.
+/// Unless `repeats` says otherwise a list names an output row at most once (an output and a kernel element determine the
+/// input); the order within a list is the builder's. Where rows are duplicated, a transposed or exchanged list may name an
+/// output row several times, its inputs ascending.
 typedef struct lat__pairs {
   int64_t n_in;
   int64_t n_out;
@@ -27,6 +28,7 @@ typedef struct lat__pairs {
   int64_t *offsets;     ///< n_blocks * n_kernels + 1
   int32_t *in_rows;     ///< n_edges
   uint16_t *local_rows; ///< n_edges: out_row - block * LAT__PAIR_BLOCK_ROWS
+  bool repeats;         ///< some list names an output row more than once
 } lat__pairs;
 
 /// Coordinate rows sorted by a device for its own use: made and read through slots of backend.h.

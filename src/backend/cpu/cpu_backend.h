@@ -68,5 +68,9 @@ lat_status lat__cpu_target_transposed_build(lat_context *context, const lat__tra
 
 // cpu_pairs_swap.c
 lat_status lat__cpu_pairs_swap(lat_context *context, const lat__pairs *pairs, lat__pairs *out);
+/// Number of leading entries of a pair list that name distinct rows.
+int64_t lat__cpu_distinct_prefix(const uint16_t *local_rows, int64_t n);
+/// Whether some list names an output row more than once.
+bool lat__cpu_pairs_repeat(const lat__pairs *pairs);
 
 #endif

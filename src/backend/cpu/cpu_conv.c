@@ -56,12 +56,15 @@ static void run_list(const conv_job *job, const pair_list *list, int64_t first_r
                      float *widened) {
   const lat__conv_desc *desc = job->desc;
   int64_t c_in = desc->c_in;
-  for (int64_t p = 0; p < list->n_pairs; p += job->pass_rows) {
+  bool repeats = desc->pairs && desc->pairs->repeats;
+  for (int64_t p = 0, n = 0; p < list->n_pairs; p += n) {
+    n = lat__min_i64(job->pass_rows, list->n_pairs - p);
+    if (repeats) n = lat__cpu_distinct_prefix(list->out_rows + p, n); // rows of one kernel call are distinct
     lat__gather_gemm_args args = {
         .x_stride = c_in,
         .in_rows = list->in_rows ? list->in_rows + p : NULL,
         .out_rows = list->out_rows ? list->out_rows + p : NULL,
-        .n_pairs = lat__min_i64(job->pass_rows, list->n_pairs - p),
+        .n_pairs = n,
         .n_ahead = list->n_ahead - p,
         .w = job->panels + k * job->kernel_floats,
         .c_in = c_in,

@@ -8,6 +8,24 @@
 #include "core/compiler.h"
 #include "core/context_internal.h"
 
+int64_t lat__cpu_distinct_prefix(const uint16_t *local_rows, int64_t n) {
+  uint64_t seen[LAT__PAIR_BLOCK_ROWS / 64] = {0};
+  for (int64_t p = 0; p < n; p++) {
+    uint64_t bit = UINT64_C(1) << (local_rows[p] % 64);
+    if (seen[local_rows[p] / 64] & bit) return p;
+    seen[local_rows[p] / 64] |= bit;
+  }
+  return n;
+}
+
+bool lat__cpu_pairs_repeat(const lat__pairs *pairs) {
+  for (int64_t list = 0; list < pairs->n_blocks * pairs->n_kernels; list++) {
+    int64_t n = pairs->offsets[list + 1] - pairs->offsets[list];
+    if (lat__cpu_distinct_prefix(pairs->local_rows + pairs->offsets[list], n) < n) return true;
+  }
+  return false;
+}
+
 /// Counts the pairs of every list of `out`, then makes its offsets the starts of the lists.
 static void place_lists(const lat__pairs *pairs, lat__pairs *out) {
   const int64_t n_kernels = pairs->n_kernels, n_lists = out->n_blocks * n_kernels;
@@ -55,6 +73,7 @@ lat_status lat__cpu_pairs_swap(lat_context *context, const lat__pairs *pairs, la
   place_lists(pairs, &swapped);
   memcpy(next, offsets, ((size_t)n_lists + 1) * sizeof(int64_t));
   fill_lists(pairs, next, &swapped);
+  swapped.repeats = lat__cpu_pairs_repeat(&swapped);
   *out = swapped;
   offsets = in_rows = local_rows = NULL;
 done:

@@ -176,6 +176,7 @@ lat_status lat__cpu_transposed_build(lat_context *context, const lat__transposed
   if (!desc->keeps_every_row) LAT_TRY(merge(context, &rows, n_out, &out_of_edge), done);
   LAT_TRY(alloc_pairs(context, desc->n_in, *n_out, desc->n_kernels, &pairs), done);
   LAT_TRY(sort_edges(context, out_of_edge, &pairs), done);
+  pairs.repeats = out_of_edge && lat__cpu_pairs_repeat(&pairs);
   *out = pairs;
   *out_rows = rows;
   rows = NULL;
