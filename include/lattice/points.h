@@ -41,7 +41,7 @@ LAT_API LAT_CHECKED lat_status lat_sparse_quantize(lat_context *context, const l
 /// The voxels. Borrowed: valid while a reference to `quantization` is held.
 LAT_API const lat_coords *lat_quantization_coords(const lat_quantization *quantization);
 
-/// `(N,)` int32: the voxel row of each point. Borrowed likewise.
+/// `(N,)` int32: the voxel row of each point, -1 for a point that lat_voxelize_capped dropped. Borrowed likewise.
 LAT_API lat_array_view lat_quantization_inverse_rows(const lat_quantization *quantization);
 
 /// `(V,)` int32: the number of points in each voxel. Borrowed likewise.
@@ -100,6 +100,35 @@ LAT_API LAT_CHECKED lat_status lat_voxelize_quantized(lat_context *context, cons
 LAT_API LAT_CHECKED lat_status lat_voxelize_backward(lat_context *context, const lat_quantization *quantization,
                                                      const lat_array_view *features, const lat_array_view *grad_out,
                                                      const lat_voxelize_opts *opts, lat_array **out);
+
+/// Limits of lat_voxelize_capped; 0: none.
+typedef struct lat_capped_opts {
+  size_t struct_bytes; ///< sizeof(lat_capped_opts)
+  int64_t max_points;  ///< points that a voxel keeps
+  int64_t max_voxels;  ///< voxels that each batch item keeps
+} lat_capped_opts;
+
+#define LAT_CAPPED_OPTS_INIT                                                                                           \
+  { sizeof(lat_capped_opts), 0, 0 }
+
+/// What lat_voxelize_capped gives. The two handles are the caller's: release both.
+typedef struct lat_capped_voxels {
+  lat_tensor *voxels;             ///< kept voxels, the mean of their kept points
+  lat_quantization *quantization; ///< the kept voxels; a dropped point has the inverse row -1, counts are of kept
+                                  ///< points. Other features and gradients go through it as through any other
+  int64_t n_points_over;          ///< points dropped because their voxel had max_points already
+  int64_t n_points_outside;       ///< points dropped because their voxel was not kept
+  int64_t n_voxels_dropped;       ///< distinct voxels not kept
+} lat_capped_voxels;
+
+/// Voxelizes as detection networks do: first come, first kept, in the order of the points. A batch item keeps the voxels
+/// of its first `max_voxels` distinct cells, a voxel the first `max_points` points; points of kept voxels count also
+/// after the item is full. Nothing else is lost, and what is dropped is counted. `opts` NULL: no limits.
+/// On failure `*out` is all zero. Errors: as lat_voxelize; INVALID_ARGUMENT ("max_points must be non-negative", "max_voxels
+/// must be non-negative").
+LAT_API LAT_CHECKED lat_status lat_voxelize_capped(lat_context *context, const lat_array_view *points,
+                                                   const lat_array_view *features, const lat_voxel_grid *grid,
+                                                   const lat_capped_opts *opts, lat_capped_voxels *out);
 
 /// How voxel features are read at a point.
 typedef enum lat_interpolation {

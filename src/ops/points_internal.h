@@ -69,6 +69,15 @@ LAT_CHECKED lat_status lat__points_find(lat_context *context, const char *op, co
                                         const lat_coords *coords, int64_t begin, int64_t count,
                                         const lat__point_voxels *found);
 
+/// New object around the three parts, each retained.
+LAT_CHECKED lat_status lat__quantization_new(lat_context *context, const char *op, const lat_coords *coords,
+                                             const lat_array *inverse, const lat_array *counts, lat_quantization **out);
+
+/// Reduces checked features of quantized points into a tensor, as `opts` say.
+LAT_CHECKED lat_status lat__voxelize_run(lat_context *context, const char *op, const lat_quantization *quantization,
+                                         const lat_array_view *features, const lat_voxelize_opts *opts,
+                                         lat_tensor **out);
+
 /// Checks a reduction.
 LAT_CHECKED lat_status lat__reduction_check(const char *op, lat_voxel_reduction reduction);
 

@@ -10,9 +10,8 @@
 #include "core/context_internal.h"
 #include "ops/points_internal.h"
 
-/// New object around the three parts, each retained.
-static lat_status object_new(lat_context *context, const char *op, const lat_coords *coords, const lat_array *inverse,
-                             const lat_array *counts, lat_quantization **out) {
+lat_status lat__quantization_new(lat_context *context, const char *op, const lat_coords *coords,
+                                 const lat_array *inverse, const lat_array *counts, lat_quantization **out) {
   void *memory = NULL;
   lat_status status = lat__alloc_zero(context, op, 1, sizeof(lat_quantization), &memory);
   if (status) return status;
@@ -67,7 +66,7 @@ lat_status lat__points_quantize(lat_context *context, const char *op, const lat_
   LAT_TRY(lat__array_new_1d(context, op, LAT_DTYPE_I32, points->n, &inverse), done);
   LAT_TRY(distinct_cells(context, op, points, inverse, &coords), done);
   LAT_TRY(count_points(context, op, inverse, coords->n_rows, &counts), done);
-  LAT_TRY(object_new(context, op, coords, inverse, counts, out), done);
+  LAT_TRY(lat__quantization_new(context, op, coords, inverse, counts, out), done);
 done:
   lat_array_release(inverse);
   lat_array_release(counts);

@@ -87,9 +87,8 @@ static lat_status choose_set(lat_context *context, const char *op, const lat_qua
   return set_of_stride(context, op, quantization->coords, stride, out);
 }
 
-/// Reduces checked features into a tensor on the voxels.
-static lat_status run(lat_context *context, const char *op, const lat_quantization *quantization,
-                      const lat_array_view *features, const lat_voxelize_opts *opts, lat_tensor **out) {
+lat_status lat__voxelize_run(lat_context *context, const char *op, const lat_quantization *quantization,
+                             const lat_array_view *features, const lat_voxelize_opts *opts, lat_tensor **out) {
   lat_status status = LAT_STATUS_OK;
   lat_coords *coords = NULL;
   lat_array *x = NULL, *y = NULL;
@@ -135,7 +134,7 @@ lat_status lat_voxelize(lat_context *context, const lat_array_view *points, cons
   LAT_TRY(lat__point_features_check(op, features, taken.n), done);
   LAT_TRY(lat__reduction_check(op, reduction), done);
   LAT_TRY(lat__points_quantize(context, op, &taken, &quantization), done);
-  LAT_TRY(run(context, op, quantization, features, &opts, out), done);
+  LAT_TRY(lat__voxelize_run(context, op, quantization, features, &opts, out), done);
 done:
   lat_quantization_release(quantization);
   return status;
@@ -155,7 +154,7 @@ lat_status lat_voxelize_quantized(lat_context *context, const lat_quantization *
   LAT_TRY(lat__opts_copy(op, opts, sizeof o, &o), done);
   LAT_TRY(lat__point_features_check(op, features, quantization->inverse_rows->view.shape[0]), done);
   LAT_TRY(lat__reduction_check(op, o.reduction), done);
-  LAT_TRY(run(context, op, quantization, features, &o, out), done);
+  LAT_TRY(lat__voxelize_run(context, op, quantization, features, &o, out), done);
 done:
   return status;
 }

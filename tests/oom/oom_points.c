@@ -174,6 +174,25 @@ static lat_status map_gradient_body(lat_context *context) {
   return lat_test_oom_finish_array(status, grad);
 }
 
+static lat_status capped_body(lat_context *context) {
+  lat_array_view point_view = lat_view_2d(points, LAT_DTYPE_F32, N_POINTS, 3);
+  lat_array_view batch_view = lat_view_1d(batches, LAT_DTYPE_I32, N_POINTS);
+  lat_voxel_grid grid = lat_voxel_grid_cube(0.5);
+  lat_capped_opts opts = LAT_CAPPED_OPTS_INIT;
+  lat_capped_voxels capped;
+  opts.max_points = 2;
+  opts.max_voxels = 7;
+  grid.batch_indices = &batch_view;
+  lat_status status = lat_voxelize_capped(context, &point_view, &point_view, &grid, &opts, &capped);
+  if (status == LAT_STATUS_OK) {
+    lat_test_oom_record_view(lat_quantization_inverse_rows(capped.quantization));
+  } else {
+    assert_null(capped.quantization);
+  }
+  lat_quantization_release(capped.quantization);
+  return lat_test_oom_finish_tensor(status, capped.voxels);
+}
+
 #define OOM_TEST(body)                                                                                                 \
   static void body##_survives(void **state) {                                                                          \
     (void)state;                                                                                                       \
@@ -188,6 +207,7 @@ OOM_TEST(quantized_body)
 OOM_TEST(map_body)
 OOM_TEST(max_gradient_body)
 OOM_TEST(map_gradient_body)
+OOM_TEST(capped_body)
 
 int main(void) {
   const struct CMUnitTest tests[] = {
@@ -195,7 +215,7 @@ int main(void) {
       cmocka_unit_test(linear_body_survives),       cmocka_unit_test(nearest_body_survives),
       cmocka_unit_test(half_body_survives),         cmocka_unit_test(quantized_body_survives),
       cmocka_unit_test(map_body_survives),          cmocka_unit_test(max_gradient_body_survives),
-      cmocka_unit_test(map_gradient_body_survives),
+      cmocka_unit_test(map_gradient_body_survives), cmocka_unit_test(capped_body_survives),
   };
   return cmocka_run_group_tests(tests, fill_inputs, NULL);
 }

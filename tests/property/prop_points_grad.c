@@ -1,6 +1,7 @@
-// Max reduction and the gradients of points and voxels against the naive references and against central differences of
+// Max reduction, the capped voxelizer and the gradients of points and voxels against the naive references and against central differences of
 // the forward references, for random clouds of every dtype and 1, 2 and 5 threads.
 // covers: lat_voxelize_quantized lat_voxelize_backward lat_interpolate_backward lat_devoxelize
+// covers: lat_voxelize_capped
 #include "support/test_support.h"
 
 #include <math.h>
@@ -301,6 +302,62 @@ static void interpolate_gradients_match_differences(void **state) {
   }
 }
 
+/// One cloud with limits on every context.
+static void check_capped(problem *p, int64_t max_points, int64_t max_voxels) {
+  ref_cloud cloud = make_cloud(p);
+  double *x = NULL;
+  int64_t dropped[3];
+  int32_t *batches = allocate(p->n, sizeof(int32_t)), *cells = allocate(4 * p->n, sizeof(int32_t));
+  int32_t *rows = allocate(4 * p->n, sizeof(int32_t)), *inverse = allocate(p->n, sizeof(int32_t));
+  for (int64_t i = 0; i < p->n; i++) batches[i] = (int32_t)(3.0 * draw(p)) - 1;
+  cloud.batches = batches;
+  ref_point_cells(&cloud, cells);
+  int64_t n_kept = ref_cap(cells, p->n, max_points, max_voxels, rows, inverse, dropped);
+  lat_array_view features = draw_values(p, p->n, &x), points = lat_view_2d(p->points, LAT_DTYPE_F64, p->n, 3);
+  lat_array_view batch_view = lat_view_1d(batches, LAT_DTYPE_I32, p->n);
+  double *means = allocate(n_kept * p->channels, sizeof(double)), *counts = allocate(n_kept, sizeof(double));
+  for (int64_t i = 0; i < p->n; i++) {
+    if (inverse[i] < 0) continue;
+    counts[inverse[i]] += 1.0;
+    for (int64_t c = 0; c < p->channels; c++) means[inverse[i] * p->channels + c] += x[i * p->channels + c];
+  }
+  for (int64_t j = 0; j < n_kept * p->channels; j++) means[j] /= counts[j / p->channels];
+  lat_voxel_grid grid = p->grid;
+  grid.batch_indices = &batch_view;
+  for (int i = 0; i < N_CONTEXTS; i++) {
+    lat_capped_opts opts = LAT_CAPPED_OPTS_INIT;
+    lat_capped_voxels capped;
+    opts.max_points = max_points;
+    opts.max_voxels = max_voxels;
+    lat_test_assert_ok(lat_voxelize_capped(contexts[i], &points, &features, &grid, &opts, &capped));
+    assert_int_equal(lat_tensor_count(capped.voxels), n_kept);
+    const int32_t *kept = lat_coords_rows(lat_tensor_coords(capped.voxels)).data;
+    const int32_t *of_point = lat_quantization_inverse_rows(capped.quantization).data;
+    for (int64_t j = 0; j < 4 * n_kept; j++) assert_int_equal(kept[j], rows[j]);
+    for (int64_t j = 0; j < p->n; j++) assert_int_equal(of_point[j], inverse[j]);
+    assert_close(lat_tensor_feats(capped.voxels), means, n_kept * p->channels, 1.0);
+    assert_int_equal(capped.n_points_over, dropped[0]);
+    assert_int_equal(capped.n_points_outside, dropped[1]);
+    assert_int_equal(capped.n_voxels_dropped, dropped[2]);
+    lat_tensor_release(capped.voxels);
+    lat_quantization_release(capped.quantization);
+  }
+  free((void *)features.data);
+  free(batches), free(cells), free(rows), free(inverse), free(x), free(means), free(counts);
+}
+
+static void capped_voxels_match_the_reference(void **state) {
+  (void)state;
+  for (uint64_t seed = 500; seed < 524; seed++) {
+    problem p = make_problem(seed);
+    if (p.n < 2000) {
+      check_capped(&p, (int64_t)(4.0 * draw(&p)), (int64_t)(60.0 * draw(&p)));
+      check_capped(&p, 1, 1);
+    }
+    free_problem(&p);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(max_matches_the_reference),
@@ -308,6 +365,7 @@ int main(void) {
       cmocka_unit_test(voxelize_gradients_match_differences),
       cmocka_unit_test(interpolate_gradients_match_the_reference),
       cmocka_unit_test(interpolate_gradients_match_differences),
+      cmocka_unit_test(capped_voxels_match_the_reference),
   };
   return cmocka_run_group_tests(tests, set_up, tear_down);
 }

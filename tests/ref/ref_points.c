@@ -180,3 +180,31 @@ void ref_interpolate_grad(const int32_t *map_rows, const double *map_weights, in
     }
   }
 }
+
+int64_t ref_cap(const int32_t *cells, int64_t n, int64_t max_points, int64_t max_voxels, int32_t *rows,
+                int32_t *inverse, int64_t dropped[3]) {
+  int64_t n_voxels = 0, n_lost = 0;
+  int32_t *lost = calloc((size_t)n + 1, 4 * sizeof *lost);
+  memset(dropped, 0, 3 * sizeof *dropped);
+  for (int64_t p = 0; p < n; p++) {
+    int64_t v = 0, of_item = 0, held = 0, l = 0;
+    while (v < n_voxels && memcmp(rows + 4 * v, cells + 4 * p, 4 * sizeof *rows) != 0) v++;
+    for (int64_t other = 0; other < n_voxels; other++) of_item += rows[4 * other] == cells[4 * p];
+    for (int64_t other = 0; other < p; other++) held += inverse[other] == v;
+    while (l < n_lost && memcmp(lost + 4 * l, cells + 4 * p, 4 * sizeof *rows) != 0) l++;
+    inverse[p] = -1;
+    if (v == n_voxels && max_voxels > 0 && of_item >= max_voxels) {
+      memcpy(lost + 4 * l, cells + 4 * p, 4 * sizeof *rows);
+      if (l == n_lost) n_lost++;
+      dropped[1]++;
+    } else if (v < n_voxels && max_points > 0 && held >= max_points) {
+      dropped[0]++;
+    } else {
+      if (v == n_voxels) memcpy(rows + 4 * n_voxels++, cells + 4 * p, 4 * sizeof *rows);
+      inverse[p] = (int32_t)v;
+    }
+  }
+  dropped[2] = n_lost;
+  free(lost);
+  return n_voxels;
+}

@@ -43,4 +43,9 @@ void ref_voxel_grad(const int32_t *inverse, int64_t n, const double *x, const do
 void ref_interpolate_grad(const int32_t *map_rows, const double *map_weights, int64_t n, const double *grad,
                           int64_t channels, int64_t n_voxels, double *y);
 
+/// First come, first kept over point cells (n, 4): rows of the kept voxels (room for n), their number, inverse (n; -1:
+/// dropped). dropped = points over max_points, points outside kept voxels, distinct voxels not kept. A limit of 0: none.
+int64_t ref_cap(const int32_t *cells, int64_t n, int64_t max_points, int64_t max_voxels, int32_t *rows,
+                int32_t *inverse, int64_t dropped[3]);
+
 #endif
