@@ -91,7 +91,7 @@ main() {
       }
       as_root=(sudo)
     fi
-    echo "setup: installing with ${as_root[*]:-} apt-get: ${packages[*]}"
+    echo "setup: installing with ${as_root[*]:+sudo }apt-get: ${packages[*]}"
     # apt is chatty: its output is shown only when it fails.
     local log
     log=$(mktemp)

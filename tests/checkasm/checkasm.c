@@ -65,7 +65,7 @@ typedef struct slot_check {
 } slot_check;
 
 static slot_check slots[] = {
-    // not const: cmocka hands them on as void *
+// not const: cmocka hands them on as void *
 #define X(slot, result, arguments) {#slot, check_##slot},
 #include "backend/cpu/kernel/cpu_kernels.list"
 #undef X
