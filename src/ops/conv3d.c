@@ -21,17 +21,14 @@ typedef struct conv3d_setup {
 // --- check_inputs -----------------------------------------------------------------------------------------------------
 
 static lat_status check_target_stride(const char *op, const lat_tensor *x, const conv3d_setup *setup) {
-  lat_triple in = x->coords->stride, by = setup->geometry.stride, given = setup->target->stride, expected;
+  lat_triple in = x->coords->stride, by = setup->geometry.stride, expected;
   if (!lat__mul_i32(in.x, by.x, &expected.x) || !lat__mul_i32(in.y, by.y, &expected.y) ||
       !lat__mul_i32(in.z, by.z, &expected.z)) {
     return lat_fail(LAT_STATUS_OVERFLOW,
                     "%s: output stride leaves int32: got (%d, %d, %d) times (%d, %d, %d), expected products below 2^31",
                     op, (int)in.x, (int)in.y, (int)in.z, (int)by.x, (int)by.y, (int)by.z);
   }
-  if (given.x == expected.x && given.y == expected.y && given.z == expected.z) return LAT_STATUS_OK;
-  return lat_fail(LAT_STATUS_INVALID_ARGUMENT,
-                  "%s: coordinates must use the convolution output stride: got (%d, %d, %d), expected (%d, %d, %d)", op,
-                  (int)given.x, (int)given.y, (int)given.z, (int)expected.x, (int)expected.y, (int)expected.z);
+  return lat__conv_check_target_stride(op, setup->target, expected);
 }
 
 static lat_status check_options(const char *op, const lat_tensor *x, const lat_conv3d_opts *opts, conv3d_setup *setup) {

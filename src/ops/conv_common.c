@@ -159,12 +159,25 @@ static void log_algorithm(lat_context *context, const char *op, const lat__conv_
            (long long)(desc->pairs ? desc->pairs->n_edges : desc->n_out));
 }
 
+lat_status lat__conv_check_target_stride(const char *op, const lat_coords *given, lat_triple expected) {
+  lat_triple stride = given->stride;
+  if (stride.x == expected.x && stride.y == expected.y && stride.z == expected.z) return LAT_STATUS_OK;
+  return lat_fail(LAT_STATUS_INVALID_ARGUMENT,
+                  "%s: coordinates must use the convolution output stride: got (%d, %d, %d), expected (%d, %d, %d)", op,
+                  (int)stride.x, (int)stride.y, (int)stride.z, (int)expected.x, (int)expected.y, (int)expected.z);
+}
+
 lat_status lat__conv_run(lat_context *context, lat__conv_operands *operands, const lat_relation *relation,
                          const lat_coords *out_coords, lat_tensor **out) {
+  return lat__conv_run_pairs(context, operands, relation ? &relation->pairs : NULL, out_coords, out);
+}
+
+lat_status lat__conv_run_pairs(lat_context *context, lat__conv_operands *operands, const lat__pairs *pairs,
+                               const lat_coords *out_coords, lat_tensor **out) {
   lat_status status = LAT_STATUS_OK;
   lat_array *y = NULL;
   lat__conv_desc *desc = &operands->desc;
-  desc->pairs = relation ? &relation->pairs : NULL;
+  desc->pairs = pairs;
   desc->n_out = out_coords->n_rows;
   LAT_TRY(lat__array_new_2d(context, operands->op, desc->dtype_out, desc->n_out, desc->c_out, &y), done);
   desc->y = lat_array_data(y);

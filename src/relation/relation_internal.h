@@ -91,6 +91,9 @@ LAT_CHECKED lat_status lat__relation_target_transposed(lat_context *context, con
 LAT_CHECKED lat_status lat__relation_pairs_by_input(lat_context *context, const lat_relation *relation,
                                                     const lat__pairs **out);
 
+/// Stride of a transposed output set, `in / by`. Errors: INVALID_ARGUMENT ("must divide").
+LAT_CHECKED lat_status lat__transposed_stride(const char *op, lat_triple in, lat_triple by, lat_triple *out);
+
 /// New relation object without pairs. For the files of this room.
 LAT_CHECKED lat_status lat__relation_new(lat_context *context, const char *op, lat_relation_kind kind,
                                          const lat__geometry *geometry, lat_relation **out);

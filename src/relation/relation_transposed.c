@@ -35,7 +35,7 @@ static bool can_overlap(const lat__geometry *g) {
          axis_overlaps(g->kernel_size.z, g->stride.z, g->dilation.z);
 }
 
-static lat_status output_stride(const char *op, lat_triple in, lat_triple by, lat_triple *out) {
+lat_status lat__transposed_stride(const char *op, lat_triple in, lat_triple by, lat_triple *out) {
   *out = (lat_triple){in.x / by.x, in.y / by.y, in.z / by.z};
   if (in.x % by.x == 0 && in.y % by.y == 0 && in.z % by.z == 0) return LAT_STATUS_OK;
   return lat_fail(LAT_STATUS_INVALID_ARGUMENT,
@@ -56,7 +56,7 @@ static lat_status generate(lat_context *context, const char *op, lat_relation_ki
   desc.keeps_every_row = kind == LAT_RELATION_GENERATIVE || !can_overlap(geometry);
   *relation = lat__coords_cache_get(coords, key);
   if (*relation) return LAT_STATUS_OK;
-  LAT_TRY(output_stride(op, coords->stride, geometry->stride, &stride), done);
+  LAT_TRY(lat__transposed_stride(op, coords->stride, geometry->stride, &stride), done);
   LAT_TRY(lat__relation_new(context, op, kind, geometry, &made), done);
   LAT_TRY(lat__backend_of(context)->transposed_build(context, &desc, &rows, &n_out, &made->pairs), done);
   LAT_TRY(lat__coords_adopt(context, op, rows, n_out, stride, &made->out_coords), done);

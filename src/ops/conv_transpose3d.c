@@ -1,0 +1,81 @@
+// Transposed and generative convolutions: over the relation that x generates, or onto the caller's coordinates.
+
+#include <lattice/conv_transpose.h>
+
+#include "coords/coords_internal.h"
+#include "coords/tensor_internal.h"
+#include "core/compiler.h"
+#include "core/context_internal.h"
+#include "ops/conv_common.h"
+
+/// A member of the family.
+typedef struct transpose_op {
+  const char *name;
+  bool generative; ///< outputs are never merged
+} transpose_op;
+
+/// Options with every default applied.
+typedef struct transpose_setup {
+  lat__geometry geometry;
+  const lat_coords *target; ///< borrowed, or NULL
+} transpose_setup;
+
+static lat_status check_options(const transpose_op *op, const lat_tensor *x, const lat_conv3d_opts *opts,
+                                transpose_setup *setup) {
+  lat_status status = LAT_STATUS_OK;
+  lat_conv3d_opts o;
+  lat_triple stride;
+  LAT_TRY(lat__opts_copy(op->name, opts, sizeof o, &o), done);
+  lat_kernel_opts kernel = {sizeof kernel, o.kernel_size, o.stride, o.padding, o.dilation};
+  LAT_TRY(lat__geometry_check(op->name, &kernel, &lat__transposed_defaults, &setup->geometry), done);
+  if (op->generative) LAT_TRY(lat__geometry_check_generative(op->name, &setup->geometry), done);
+  LAT_TRY(lat__transposed_stride(op->name, x->coords->stride, setup->geometry.stride, &stride), done);
+  setup->target = o.coordinates;
+  if (setup->target) LAT_TRY(lat__conv_check_target_stride(op->name, setup->target, stride), done);
+done:
+  return status;
+}
+
+/// The relation and the output set, both retained.
+static lat_status get_relation(lat_context *context, const transpose_op *op, const lat_tensor *x,
+                               const transpose_setup *setup, lat_relation **relation, lat_coords **out_coords) {
+  if (setup->target) {
+    lat_status status =
+        lat__relation_target_transposed(context, op->name, x->coords, setup->target, &setup->geometry, relation);
+    if (!status) *out_coords = lat_coords_retain(setup->target);
+    return status;
+  }
+  return (op->generative ? lat__relation_generative : lat__relation_transposed)(context, op->name, x->coords,
+                                                                                &setup->geometry, relation, out_coords);
+}
+
+static lat_status run(lat_context *context, const transpose_op *op, const lat_tensor *x, const lat_weight *weight,
+                      const lat_array_view *bias, const lat_conv3d_opts *opts, lat_tensor **out) {
+  lat_status status = LAT_STATUS_OK;
+  transpose_setup setup = {.target = NULL};
+  lat__conv_operands operands = {.op = op->name};
+  lat_relation *relation = NULL;
+  lat_coords *out_coords = NULL;
+  LAT_TRY(lat__op_check(op->name, context, "x", x, out), done);
+  LAT_TRY(check_options(op, x, opts, &setup), done);
+  LAT_TRY(lat__conv_open(context, op->name, x, weight, bias, &setup.geometry, &operands), done);
+  LAT_TRY(get_relation(context, op, x, &setup, &relation, &out_coords), done);
+  LAT_TRY(lat__conv_run(context, &operands, relation, out_coords, out), done);
+done:
+  lat_relation_release(relation);
+  lat_coords_release(out_coords);
+  lat__conv_close(&operands);
+  return status;
+}
+
+lat_status lat_conv_transpose3d(lat_context *context, const lat_tensor *x, const lat_weight *weight,
+                                const lat_array_view *bias, const lat_conv3d_opts *opts, lat_tensor **out) {
+  static const transpose_op op = {"conv_transpose3d", false};
+  return run(context, &op, x, weight, bias, opts, out);
+}
+
+lat_status lat_generative_conv_transpose3d(lat_context *context, const lat_tensor *x, const lat_weight *weight,
+                                           const lat_array_view *bias, const lat_conv3d_opts *opts, lat_tensor **out) {
+  static const transpose_op op = {"generative_conv_transpose3d", true};
+  return run(context, &op, x, weight, bias, opts, out);
+}

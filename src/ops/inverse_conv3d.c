@@ -1,0 +1,69 @@
+// lat_inverse_conv3d: over a forward relation from its outputs to its inputs.
+
+#include <string.h>
+
+#include <lattice/conv_transpose.h>
+
+#include "coords/coords_internal.h"
+#include "coords/tensor_internal.h"
+#include "core/compiler.h"
+#include "core/context_internal.h"
+#include "ops/conv_common.h"
+
+static lat_status check_options(const char *op, const lat_conv3d_opts *opts, lat__geometry *geometry,
+                                const lat_coords **fine) {
+  lat_status status = LAT_STATUS_OK;
+  lat_conv3d_opts o;
+  LAT_TRY(lat__opts_copy(op, opts, sizeof o, &o), done);
+  lat_kernel_opts kernel = {sizeof kernel, o.kernel_size, o.stride, o.padding, o.dilation};
+  LAT_TRY(lat__geometry_check(op, &kernel, NULL, geometry), done);
+  *fine = o.coordinates;
+  if (!o.coordinates) {
+    status = lat_fail(LAT_STATUS_INVALID_ARGUMENT,
+                      "%s: coordinates: got NULL, expected the input set of the forward convolution", op);
+  }
+done:
+  return status;
+}
+
+/// The set itself, or one with its rows in its order: the cache may have let the forward relation go meanwhile.
+static bool is_same_set(const lat_coords *a, const lat_coords *b) {
+  if (a == b) return true;
+  lat_triple s = a->stride, t = b->stride;
+  return a->n_rows == b->n_rows && s.x == t.x && s.y == t.y && s.z == t.z &&
+         (a->n_rows == 0 || memcmp(a->rows, b->rows, (size_t)a->n_rows * 4 * sizeof *a->rows) == 0);
+}
+
+static lat_status check_coarse(const char *op, const lat_tensor *x, const lat_coords *coarse) {
+  if (is_same_set(x->coords, coarse)) return LAT_STATUS_OK;
+  lat_triple got = x->coords->stride, expected = coarse->stride;
+  return lat_fail(LAT_STATUS_INVALID_ARGUMENT,
+                  "%s: x must lie on the output set of the forward convolution: got %lld rows of stride (%d, %d, %d), "
+                  "expected the %lld rows of stride (%d, %d, %d) that the coordinates give",
+                  op, (long long)x->coords->n_rows, (int)got.x, (int)got.y, (int)got.z, (long long)coarse->n_rows,
+                  (int)expected.x, (int)expected.y, (int)expected.z);
+}
+
+lat_status lat_inverse_conv3d(lat_context *context, const lat_tensor *x, const lat_weight *weight,
+                              const lat_array_view *bias, const lat_conv3d_opts *opts, lat_tensor **out) {
+  static const char op[] = "inverse_conv3d";
+  lat_status status = LAT_STATUS_OK;
+  lat__geometry geometry;
+  lat__conv_operands operands = {.op = op};
+  const lat_coords *fine = NULL;
+  const lat__pairs *pairs = NULL;
+  lat_relation *relation = NULL;
+  lat_coords *coarse = NULL;
+  LAT_TRY(lat__op_check(op, context, "x", x, out), done);
+  LAT_TRY(check_options(op, opts, &geometry, &fine), done);
+  LAT_TRY(lat__conv_open(context, op, x, weight, bias, &geometry, &operands), done);
+  LAT_TRY(lat__relation_forward(context, op, fine, &geometry, &relation, &coarse), done);
+  LAT_TRY(check_coarse(op, x, coarse), done);
+  LAT_TRY(lat__relation_pairs_by_input(context, relation, &pairs), done);
+  LAT_TRY(lat__conv_run_pairs(context, &operands, pairs, fine, out), done);
+done:
+  lat_relation_release(relation);
+  lat_coords_release(coarse);
+  lat__conv_close(&operands);
+  return status;
+}
