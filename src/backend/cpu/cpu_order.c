@@ -38,7 +38,7 @@ static int bits_of(uint64_t value) {
   return value ? 64 - __builtin_clzll(value) : 0;
 }
 
-/// Ranges of the columns. Returns true when the rows are in strictly ascending order already.
+/// Ranges of the columns. Returns true when the rows are in ascending order already.
 static bool measure(sorter *s) {
   int32_t low[4] = {INT32_MAX, INT32_MAX, INT32_MAX, INT32_MAX}, high[4] = {INT32_MIN, INT32_MIN, INT32_MIN, INT32_MIN};
   for (int64_t r = 0; r < s->n; r++) {
@@ -57,7 +57,7 @@ static bool measure(sorter *s) {
     const int32_t *a = s->rows + 4 * (r - 1), *b = s->rows + 4 * r;
     int c = 0;
     while (c < 3 && a[c] == b[c]) c++;
-    if (a[c] >= b[c]) return false;
+    if (a[c] > b[c]) return false;
   }
   return true;
 }
@@ -84,7 +84,8 @@ static uint64_t place(const sorter *s, const int32_t *row, int c) {
   return (uint64_t)((int64_t)row[c] - s->low[c]) << s->shift[c];
 }
 
-/// Writes the words of the present phase; the order of the earlier phases is in `sorted`, or NULL.
+/// Writes the words of the present phase. The order of the earlier phases is in `sorted`, which then is `words`; NULL
+/// before the first.
 static void pack_range(void *arg, int64_t begin, int64_t end, int worker) {
   const sorter *s = arg;
   (void)worker;
@@ -102,10 +103,6 @@ static lat_status sort_rows(sorter *s) {
   s->sorted = NULL;
   for (int last = 3; last >= 0; last = s->first - 1) {
     plan_phase(s, last);
-    if (s->sorted == s->words) { // packing reads `sorted` and writes `words`
-      s->words = s->scratch;
-      s->scratch = s->sorted;
-    }
     lat__parallel_for(s->context, s->n, PACK_GRAIN, pack_range, s);
     s->sorted = s->words;
     if (in_order) continue;
