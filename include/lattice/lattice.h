@@ -39,6 +39,7 @@
 #ifndef LATTICE_LATTICE_H
 #define LATTICE_LATTICE_H
 
+#include <lattice/activation.h>
 #include <lattice/algebra.h>
 #include <lattice/array.h>
 #include <lattice/context.h>
@@ -48,6 +49,7 @@
 #include <lattice/entropy.h>
 #include <lattice/feature.h>
 #include <lattice/io.h>
+#include <lattice/norm.h>
 #include <lattice/points.h>
 #include <lattice/pool.h>
 #include <lattice/quant.h>

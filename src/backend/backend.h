@@ -62,6 +62,11 @@ struct lat__backend {
   lat_status (*pool)(lat_context *context, const lat__pool_desc *desc);
   lat_status (*global_pool)(lat_context *context, const lat__global_pool_desc *desc);
   lat_status (*unary)(lat_context *context, const lat__unary_desc *desc);
+  lat_status (*activation)(lat_context *context, const lat__activation_desc *desc);
+  lat_status (*softmax)(lat_context *context, const lat__softmax_desc *desc);
+  lat_status (*dropout)(lat_context *context, const lat__dropout_desc *desc);
+  lat_status (*embedding)(lat_context *context, const lat__embedding_desc *desc);
+  lat_status (*row_sums)(lat_context *context, const lat__row_sums_desc *desc);
   lat_status (*channel_stats)(lat_context *context, const lat__channel_stats_desc *desc);
   lat_status (*norm)(lat_context *context, const lat__norm_desc *desc);
   lat_status (*join_binary)(lat_context *context, const lat__join_desc *desc);

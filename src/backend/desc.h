@@ -8,6 +8,8 @@
 
 #include <lattice/array.h>
 
+#include "backend/desc_feature.h"
+
 /// Rows of the output that one block of pair lists covers; local row numbers fit uint16.
 #define LAT__PAIR_BLOCK_ROWS 512
 
@@ -113,7 +115,8 @@ typedef enum lat__unary {
   LAT__UNARY_GELU_ERF = 1,
   LAT__UNARY_GELU_TANH = 2,
   LAT__UNARY_GELU_FAST = 3,
-  LAT__UNARY_CAST = 4
+  LAT__UNARY_CAST = 4,
+  LAT__UNARY_ROUND = 5 ///< to the nearest integer, ties to even
 } lat__unary;
 
 typedef struct lat__unary_desc {

@@ -10,4 +10,19 @@
 LAT_CHECKED lat_status lat__unary_run(lat_context *context, const char *op, lat__unary kind, const lat_tensor *x,
                                       lat_dtype dtype, lat_tensor **out);
 
+/// Checks what every function that gives an array has: out and context. Clears `*out`.
+LAT_CHECKED lat_status lat__array_op_check(const char *op, const lat_context *context, lat_array **out);
+
+/// Refuses a tensor that is NULL.
+LAT_CHECKED lat_status lat__tensor_check(const char *op, const char *name, const lat_tensor *x);
+
+/// `*out` = a caller's `(N, C)` feature view as a contiguous array. Errors: INVALID_ARGUMENT, INVALID_SHAPE ("expects a
+/// rank-2"), INVALID_DTYPE.
+LAT_CHECKED lat_status lat__feature_view(lat_context *context, const char *op, const char *name,
+                                         const lat_array_view *view, lat_array **out);
+
+/// As lat__feature_view for the gradient of a result of shape `(rows, channels)`.
+LAT_CHECKED lat_status lat__grad_view(lat_context *context, const char *op, const lat_array_view *grad_out,
+                                      int64_t rows, int64_t channels, lat_array **out);
+
 #endif

@@ -41,6 +41,55 @@ static void check_gelu_fast_f32(const checker *c) {
   check_elementwise("gelu_fast_f32", c->scalar->gelu_fast_f32, c->level->gelu_fast_f32);
 }
 
+/// Every kind of activation, forward (all but the forms of gelu) or its slope, over all magnitudes.
+static void check_activation(const checker *c, bool slope, const char *what) {
+  for (int kind = LAT_ACTIVATION_RELU; kind <= LAT_ACTIVATION_EXP; kind++) {
+    const lat__activation_args args = {(lat_activation_kind)kind, 0.25f, 1.5f, 12.0f};
+    if (!slope && kind >= LAT_ACTIVATION_GELU && kind <= LAT_ACTIVATION_GELU_FAST) continue;
+    for (int64_t n = 0; n <= 20; n++) {
+      int64_t count = n < 20 ? n : 5000;
+      float *x = random_floats(count), *g = random_floats(count);
+      for (int64_t i = 0; n == 20 && i < count; i += 2) {
+        uint32_t word = (uint32_t)(next_random() >> 32);
+        memcpy(&x[i], &word, sizeof word);
+      }
+      size_t bytes = (size_t)count * sizeof *x;
+      float *expected = guarded_output(bytes, 64), *got = guarded_output(bytes, 0);
+      if (slope) {
+        c->scalar->activate_slope_f32(&args, count, x, g, expected);
+        c->level->activate_slope_f32(&args, count, x, g, got);
+      } else {
+        c->scalar->activate_f32(&args, count, x, expected);
+        c->level->activate_f32(&args, count, x, got);
+      }
+      assert_same_bytes(what, got, expected, bytes);
+      guarded_check(what);
+      guarded_free_all();
+    }
+  }
+}
+
+static void check_activate_f32(const checker *c) {
+  check_activation(c, false, "activate_f32");
+}
+
+static void check_activate_slope_f32(const checker *c) {
+  check_activation(c, true, "activate_slope_f32");
+}
+
+static void check_softmax_rows_f32(const checker *c) {
+  for (int64_t channels = 1; channels <= 40; channels++) {
+    int64_t n = channels * (channels % 5);
+    float *x = random_floats(n);
+    float *expected = guarded_output((size_t)n * sizeof *x, 64), *got = guarded_output((size_t)n * sizeof *x, 0);
+    c->scalar->softmax_rows_f32(x, channels % 5, channels, expected);
+    c->level->softmax_rows_f32(x, channels % 5, channels, got);
+    assert_same_bytes("softmax_rows_f32", got, expected, (size_t)n * sizeof *x);
+    guarded_check("softmax_rows_f32");
+    guarded_free_all();
+  }
+}
+
 // --- norms ------------------------------------------------------------------------------------------------------------
 
 /// Which norm kernel a case runs.

@@ -62,3 +62,90 @@ void ref_rms_norm(const ref_norm *norm, const double *x, double *y) {
     for (int64_t c = 0; c < norm->channels; c++) y[r * norm->channels + c] = scaled(norm, c, row[c] / root);
   }
 }
+
+static double logistic(double x) {
+  return x >= 0 ? 1 / (1 + exp(-x)) : exp(x) / (1 + exp(x));
+}
+
+/// log(1 + exp(s)) without overflow.
+static double log_one_plus_exp(double s) {
+  return s > 0 ? s + log1p(exp(-s)) : log1p(exp(s));
+}
+
+double ref_activation_value(const ref_activation *activation, double x) {
+  if (isnan(x)) return x;
+  switch (activation->kind) {
+  case 0:
+    return ref_relu(x);
+  case 1:
+    return logistic(x);
+  case 2:
+    return x < -1000 ? -0.0 : x * logistic(x);
+  case 3:
+    return tanh(x);
+  case 4:
+    return x >= 0 ? x : x * activation->alpha;
+  case 5:
+  case 6:
+  case 7:
+    return ref_gelu(x, activation->kind - 5);
+  case 8:
+    return x * activation->beta > activation->threshold ? x : log_one_plus_exp(x * activation->beta) / activation->beta;
+  default:
+    return exp(x);
+  }
+}
+
+/// d/dx of x logistic(y(x)) with y' = slope.
+static double gated_slope(double x, double y, double slope) {
+  return logistic(y) + x * slope * logistic(y) * logistic(-y);
+}
+
+double ref_activation_slope(const ref_activation *activation, double x) {
+  const double pi = 3.14159265358979323846;
+  if (isnan(x)) return x;
+  if (activation->kind != 9) x = fmax(-1000, fmin(1000, x)); // every other slope is level there
+  double c = 2 * sqrt(2 / pi), one = 1 / cosh(fmin(fabs(x), 300));
+  switch (activation->kind) {
+  case 0:
+    return x > 0;
+  case 1:
+    return logistic(x) * logistic(-x);
+  case 2:
+    return gated_slope(x, x, 1);
+  case 3:
+    return one * one;
+  case 4:
+    return x >= 0 ? 1 : activation->alpha;
+  case 5:
+    return 0.5 * erfc(-x / sqrt(2.0)) + x * exp(-0.5 * x * x) / sqrt(2 * pi);
+  case 6:
+    return gated_slope(x, c * (x + 0.044715 * x * x * x), c * (1 + 3 * 0.044715 * x * x));
+  case 7:
+    return gated_slope(x, 1.702 * x, 1.702);
+  case 8:
+    return x * activation->beta > activation->threshold ? 1 : logistic(x * activation->beta);
+  default:
+    return exp(x);
+  }
+}
+
+void ref_softmax(const double *x, int64_t n_rows, int64_t channels, double *y) {
+  for (int64_t r = 0; r < n_rows; r++) {
+    const double *row = x + r * channels;
+    double most = -INFINITY;
+    long double sum = 0;
+    for (int64_t c = 0; c < channels; c++) most = fmax(most, row[c]);
+    for (int64_t c = 0; c < channels; c++) sum += expl((long double)row[c] - most);
+    for (int64_t c = 0; c < channels; c++) y[r * channels + c] = (double)(expl((long double)row[c] - most) / sum);
+  }
+}
+
+void ref_softmax_grad(const double *x, const double *dy, int64_t n_rows, int64_t channels, double *dx) {
+  ref_softmax(x, n_rows, channels, dx);
+  for (int64_t r = 0; r < n_rows; r++) {
+    long double dot = 0;
+    for (int64_t c = r * channels; c < (r + 1) * channels; c++) dot += dy[c] * dx[c];
+    for (int64_t c = r * channels; c < (r + 1) * channels; c++) dx[c] = dx[c] * (dy[c] - (double)dot);
+  }
+}

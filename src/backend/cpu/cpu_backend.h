@@ -73,4 +73,11 @@ int64_t lat__cpu_distinct_prefix(const uint16_t *local_rows, int64_t n);
 /// Whether some list names an output row more than once.
 bool lat__cpu_pairs_repeat(const lat__pairs *pairs);
 
+// cpu_activation.c, cpu_softmax.c, cpu_embedding.c
+lat_status lat__cpu_activation(lat_context *context, const lat__activation_desc *desc);
+lat_status lat__cpu_dropout(lat_context *context, const lat__dropout_desc *desc);
+lat_status lat__cpu_softmax(lat_context *context, const lat__softmax_desc *desc);
+lat_status lat__cpu_embedding(lat_context *context, const lat__embedding_desc *desc);
+lat_status lat__cpu_row_sums(lat_context *context, const lat__row_sums_desc *desc);
+
 #endif

@@ -2,6 +2,7 @@
 // in tiles that stay in the first-level cache while float16 is widened and narrowed around the float32 function.
 
 #include <assert.h>
+#include <math.h>
 #include <string.h>
 
 #include "backend/cpu/cpu_backend.h"
@@ -22,6 +23,15 @@ static void relu_tile(int64_t n, const float *x, float *y) {
   for (int64_t i = 0; i < n; i++) y[i] = x[i] <= 0.0f ? 0.0f : x[i];
 }
 
+/// Nearest integer, ties to even: adding 2^23 to the magnitude leaves no fraction. Larger magnitudes have none.
+static void round_tile(int64_t n, const float *x, float *y) {
+  for (int64_t i = 0; i < n; i++) {
+    float magnitude = fabsf(x[i]);
+    float shifted = magnitude + 0x1p23f;
+    y[i] = magnitude < 0x1p23f ? copysignf(shifted - 0x1p23f, x[i]) : x[i];
+  }
+}
+
 static void apply_tile(const unary_job *job, int64_t n, const float *x, float *y) {
   switch (job->desc->kind) {
   case LAT__UNARY_RELU:
@@ -35,6 +45,9 @@ static void apply_tile(const unary_job *job, int64_t n, const float *x, float *y
     break;
   case LAT__UNARY_GELU_FAST:
     job->kernels->gelu_fast_f32(n, x, y);
+    break;
+  case LAT__UNARY_ROUND:
+    round_tile(n, x, y);
     break;
   case LAT__UNARY_CAST:
     memcpy(y, x, (size_t)n * sizeof *y);

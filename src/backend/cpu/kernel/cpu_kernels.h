@@ -21,6 +21,7 @@
 #include <math.h>
 #include <stdbool.h>
 
+#include <lattice/activation.h>
 #include <lattice/array.h>
 
 #include "core/compiler.h"
@@ -42,6 +43,12 @@ typedef struct lat__gather_gemm_args {
   float *y;
   int64_t y_stride;
 } lat__gather_gemm_args;
+
+/// Which activation, with its parameters rounded to float32.
+typedef struct lat__activation_args {
+  lat_activation_kind kind;
+  float alpha, beta, threshold;
+} lat__activation_args;
 
 typedef struct lat__cpu_kernels {
   const char *level;     ///< "avx2"; NULL: this build lacks the level

@@ -23,6 +23,7 @@
 #define KERNEL_UNROLL_TWICE _Pragma("GCC unroll 2")
 #endif
 
+#include "backend/cpu/kernel/activation_template.h"
 #include "backend/cpu/kernel/feature_rows_template.h"
 #include "backend/cpu/kernel/fma_peak_template.h"
 #include "backend/cpu/kernel/gather_gemm_template.h"
