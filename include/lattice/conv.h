@@ -31,10 +31,11 @@ typedef struct lat_conv3d_opts {
   lat_triple padding;            ///< default (0, 0, 0)
   lat_triple dilation;           ///< default (1, 1, 1)
   const lat_coords *coordinates; ///< output support (borrowed; retained by the result), or NULL: the forward rule
+  double eps;                    ///< normalized convolutions (conv_normalized.h) only: default 1e-8
 } lat_conv3d_opts;
 
 #define LAT_CONV3D_OPTS_INIT                                                                                           \
-  { sizeof(lat_conv3d_opts), {0, 0, 0}, {0, 0, 0}, {0, 0, 0}, {0, 0, 0}, NULL }
+  { sizeof(lat_conv3d_opts), {0, 0, 0}, {0, 0, 0}, {0, 0, 0}, {0, 0, 0}, NULL, 0.0 }
 
 /// Convolution over the forward relation of `x`, or onto `opts->coordinates`.
 ///

@@ -44,6 +44,7 @@
 #include <lattice/array.h>
 #include <lattice/context.h>
 #include <lattice/conv.h>
+#include <lattice/conv_normalized.h>
 #include <lattice/conv_transpose.h>
 #include <lattice/coords.h>
 #include <lattice/entropy.h>

@@ -84,6 +84,7 @@ typedef struct lat__conv_desc {
   lat_dtype dtype, dtype_out; ///< of x, of y
   const void *x;              ///< (n_in, c_in)
   lat__weight_desc weight;
+  float norm_eps;    ///< above 0: the sum is divided by sqrt(sum of the squares of the weights it met + norm_eps)
   const float *bias; ///< (c_out,) as it is to be added, or NULL
   void *y;           ///< (n_out, c_out)
 } lat__conv_desc;

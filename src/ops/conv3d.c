@@ -34,9 +34,7 @@ static lat_status check_target_stride(const char *op, const lat_tensor *x, const
 static lat_status check_options(const char *op, const lat_tensor *x, const lat_conv3d_opts *opts, conv3d_setup *setup) {
   lat_status status = LAT_STATUS_OK;
   lat_conv3d_opts o;
-  LAT_TRY(lat__opts_copy(op, opts, sizeof o, &o), done);
-  lat_kernel_opts kernel = {sizeof kernel, o.kernel_size, o.stride, o.padding, o.dilation};
-  LAT_TRY(lat__geometry_check(op, &kernel, NULL, &setup->geometry), done);
+  LAT_TRY(lat__conv_options(op, opts, NULL, &o, &setup->geometry, NULL), done);
   setup->target = o.coordinates;
   if (setup->target) LAT_TRY(check_target_stride(op, x, setup), done);
 done:

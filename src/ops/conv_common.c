@@ -2,6 +2,8 @@
 
 #include "ops/conv_common.h"
 
+#include <float.h>
+
 #include "backend/backend.h"
 #include "coords/coords_internal.h"
 #include "coords/tensor_internal.h"
@@ -10,6 +12,42 @@
 #include "core/compiler.h"
 #include "core/context_internal.h"
 #include "ops/quant_internal.h"
+
+/// eps of normalized convolutions.
+#define DEFAULT_EPS 1e-8f
+
+static lat_status check_eps(const char *op, double given, float *eps) {
+  if (!eps && given == 0.0) return LAT_STATUS_OK;
+  if (!eps) {
+    return lat_fail(LAT_STATUS_INVALID_ARGUMENT, "%s: eps is for normalized convolutions: got %g, expected 0", op,
+                    given);
+  }
+  *eps = given == 0.0 ? DEFAULT_EPS : 0.0f;
+  if (given > 0.0 && given <= (double)FLT_MAX) *eps = (float)given;
+  if (*eps > 0.0f) return LAT_STATUS_OK;
+  return lat_fail(LAT_STATUS_INVALID_ARGUMENT, "%s: eps must be positive: got %g, expected a float32 above 0", op,
+                  given);
+}
+
+lat_status lat__conv_options(const char *op, const lat_conv3d_opts *opts, const lat_kernel_opts *defaults,
+                             lat_conv3d_opts *o, lat__geometry *geometry, float *eps) {
+  lat_status status = LAT_STATUS_OK;
+  LAT_TRY(lat__opts_copy(op, opts, sizeof *o, o), done);
+  lat_kernel_opts kernel = {sizeof kernel, o->kernel_size, o->stride, o->padding, o->dilation};
+  LAT_TRY(lat__geometry_check(op, &kernel, defaults, geometry), done);
+  LAT_TRY(check_eps(op, o->eps, eps), done);
+done:
+  return status;
+}
+
+lat_status lat__conv_check_not_packed(const char *op, const lat_weight *weight) {
+  if (!weight || !weight->packed) return LAT_STATUS_OK;
+  return lat_fail(
+      LAT_STATUS_INVALID_ARGUMENT,
+      "%s: normalized convolution does not support packed weights: got an int%d weight, expected a dense one "
+      "(packing would drop the normalization)",
+      op, (int)weight->packed->bits);
+}
 
 /// Logical sizes of a dense weight.
 typedef struct weight_sizes {

@@ -16,6 +16,14 @@ typedef struct lat__conv_operands {
   lat__conv_desc desc; ///< all but pairs, n_out and y
 } lat__conv_operands;
 
+/// Takes options: `*o` with what the caller gave, `*geometry` with `defaults` (NULL: lat_conv3d_opts' own) applied, `*eps`
+/// positive for a normalized convolution (NULL for the others, which refuse one).
+LAT_CHECKED lat_status lat__conv_options(const char *op, const lat_conv3d_opts *opts, const lat_kernel_opts *defaults,
+                                         lat_conv3d_opts *o, lat__geometry *geometry, float *eps);
+
+/// Refuses a packed weight of a normalized convolution.
+LAT_CHECKED lat_status lat__conv_check_not_packed(const char *op, const lat_weight *weight);
+
 /// Checks weight and bias of a convolution against `x` and the geometry, and opens them.
 LAT_CHECKED lat_status lat__conv_open(lat_context *context, const char *op, const lat_tensor *x,
                                       const lat_weight *weight, const lat_array_view *bias,

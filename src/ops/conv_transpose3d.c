@@ -1,5 +1,7 @@
-// Transposed and generative convolutions: over the relation that x generates, or onto the caller's coordinates.
+// Transposed and generative convolutions, normalized or not: over the relation that x generates, or onto the caller's
+// coordinates.
 
+#include <lattice/conv_normalized.h>
 #include <lattice/conv_transpose.h>
 
 #include "coords/coords_internal.h"
@@ -12,12 +14,14 @@
 typedef struct transpose_op {
   const char *name;
   bool generative; ///< outputs are never merged
+  bool normalized;
 } transpose_op;
 
 /// Options with every default applied.
 typedef struct transpose_setup {
   lat__geometry geometry;
   const lat_coords *target; ///< borrowed, or NULL
+  float eps;                ///< 0: not normalized
 } transpose_setup;
 
 static lat_status check_options(const transpose_op *op, const lat_tensor *x, const lat_conv3d_opts *opts,
@@ -25,9 +29,8 @@ static lat_status check_options(const transpose_op *op, const lat_tensor *x, con
   lat_status status = LAT_STATUS_OK;
   lat_conv3d_opts o;
   lat_triple stride;
-  LAT_TRY(lat__opts_copy(op->name, opts, sizeof o, &o), done);
-  lat_kernel_opts kernel = {sizeof kernel, o.kernel_size, o.stride, o.padding, o.dilation};
-  LAT_TRY(lat__geometry_check(op->name, &kernel, &lat__transposed_defaults, &setup->geometry), done);
+  float *eps = op->normalized ? &setup->eps : NULL;
+  LAT_TRY(lat__conv_options(op->name, opts, &lat__transposed_defaults, &o, &setup->geometry, eps), done);
   if (op->generative) LAT_TRY(lat__geometry_check_generative(op->name, &setup->geometry), done);
   LAT_TRY(lat__transposed_stride(op->name, x->coords->stride, setup->geometry.stride, &stride), done);
   setup->target = o.coordinates;
@@ -58,7 +61,9 @@ static lat_status run(lat_context *context, const transpose_op *op, const lat_te
   lat_coords *out_coords = NULL;
   LAT_TRY(lat__op_check(op->name, context, "x", x, out), done);
   LAT_TRY(check_options(op, x, opts, &setup), done);
+  if (op->normalized) LAT_TRY(lat__conv_check_not_packed(op->name, weight), done);
   LAT_TRY(lat__conv_open(context, op->name, x, weight, bias, &setup.geometry, &operands), done);
+  operands.desc.norm_eps = setup.eps;
   LAT_TRY(get_relation(context, op, x, &setup, &relation, &out_coords), done);
   LAT_TRY(lat__conv_run(context, &operands, relation, out_coords, out), done);
 done:
@@ -70,12 +75,25 @@ done:
 
 lat_status lat_conv_transpose3d(lat_context *context, const lat_tensor *x, const lat_weight *weight,
                                 const lat_array_view *bias, const lat_conv3d_opts *opts, lat_tensor **out) {
-  static const transpose_op op = {"conv_transpose3d", false};
+  static const transpose_op op = {"conv_transpose3d", false, false};
   return run(context, &op, x, weight, bias, opts, out);
 }
 
 lat_status lat_generative_conv_transpose3d(lat_context *context, const lat_tensor *x, const lat_weight *weight,
                                            const lat_array_view *bias, const lat_conv3d_opts *opts, lat_tensor **out) {
-  static const transpose_op op = {"generative_conv_transpose3d", true};
+  static const transpose_op op = {"generative_conv_transpose3d", true, false};
+  return run(context, &op, x, weight, bias, opts, out);
+}
+
+lat_status lat_normalized_conv_transpose3d(lat_context *context, const lat_tensor *x, const lat_weight *weight,
+                                           const lat_array_view *bias, const lat_conv3d_opts *opts, lat_tensor **out) {
+  static const transpose_op op = {"normalized_conv_transpose3d", false, true};
+  return run(context, &op, x, weight, bias, opts, out);
+}
+
+lat_status lat_normalized_generative_conv_transpose3d(lat_context *context, const lat_tensor *x,
+                                                      const lat_weight *weight, const lat_array_view *bias,
+                                                      const lat_conv3d_opts *opts, lat_tensor **out) {
+  static const transpose_op op = {"normalized_generative_conv_transpose3d", true, true};
   return run(context, &op, x, weight, bias, opts, out);
 }

@@ -14,9 +14,7 @@ static lat_status check_options(const char *op, const lat_conv3d_opts *opts, lat
                                 const lat_coords **fine) {
   lat_status status = LAT_STATUS_OK;
   lat_conv3d_opts o;
-  LAT_TRY(lat__opts_copy(op, opts, sizeof o, &o), done);
-  lat_kernel_opts kernel = {sizeof kernel, o.kernel_size, o.stride, o.padding, o.dilation};
-  LAT_TRY(lat__geometry_check(op, &kernel, NULL, geometry), done);
+  LAT_TRY(lat__conv_options(op, opts, NULL, &o, geometry, NULL), done);
   *fine = o.coordinates;
   if (!o.coordinates) {
     status = lat_fail(LAT_STATUS_INVALID_ARGUMENT,

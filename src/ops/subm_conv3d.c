@@ -1,18 +1,16 @@
-// lat_subm_conv3d: convolution whose output support is the input's own.
+// lat_subm_conv3d and its normalized form: convolution whose output support is the input's own.
 
-#include <lattice/conv.h>
+#include <lattice/conv_normalized.h>
 
 #include "coords/tensor_internal.h"
 #include "core/compiler.h"
 #include "core/context_internal.h"
 #include "ops/conv_common.h"
 
-static lat_status check_options(const char *op, const lat_conv3d_opts *opts, lat__geometry *geometry) {
+static lat_status check_options(const char *op, const lat_conv3d_opts *opts, lat__geometry *geometry, float *eps) {
   lat_status status = LAT_STATUS_OK;
   lat_conv3d_opts o;
-  LAT_TRY(lat__opts_copy(op, opts, sizeof o, &o), done);
-  lat_kernel_opts kernel = {sizeof kernel, o.kernel_size, o.stride, o.padding, o.dilation};
-  LAT_TRY(lat__geometry_check(op, &kernel, NULL, geometry), done);
+  LAT_TRY(lat__conv_options(op, opts, NULL, &o, geometry, eps), done);
   LAT_TRY(lat__geometry_check_subm(op, geometry), done);
   if (o.coordinates) {
     status = lat_fail(LAT_STATUS_INVALID_ARGUMENT,
@@ -22,17 +20,20 @@ done:
   return status;
 }
 
-lat_status lat_subm_conv3d(lat_context *context, const lat_tensor *x, const lat_weight *weight,
-                           const lat_array_view *bias, const lat_conv3d_opts *opts, lat_tensor **out) {
-  static const char op[] = "subm_conv3d";
+static lat_status run(lat_context *context, const char *op, bool normalized, const lat_tensor *x,
+                      const lat_weight *weight, const lat_array_view *bias, const lat_conv3d_opts *opts,
+                      lat_tensor **out) {
   lat_status status = LAT_STATUS_OK;
   lat__geometry geometry;
   lat__conv_operands operands = {.op = op};
   lat_relation *relation = NULL;
+  float eps = 0.0f;
   LAT_TRY(lat__op_check(op, context, "x", x, out), done);
-  LAT_TRY(check_options(op, opts, &geometry), done);
+  LAT_TRY(check_options(op, opts, &geometry, normalized ? &eps : NULL), done);
+  if (normalized) LAT_TRY(lat__conv_check_not_packed(op, weight), done);
   LAT_TRY(lat__conv_open(context, op, x, weight, bias, &geometry, &operands), done);
   if (!lat__geometry_pointwise(&geometry)) {
+    operands.desc.norm_eps = eps;
     LAT_TRY(lat__relation_subm(context, op, x->coords, &geometry, &relation), done);
   }
   LAT_TRY(lat__conv_run(context, &operands, relation, x->coords, out), done);
@@ -40,4 +41,14 @@ done:
   lat_relation_release(relation);
   lat__conv_close(&operands);
   return status;
+}
+
+lat_status lat_subm_conv3d(lat_context *context, const lat_tensor *x, const lat_weight *weight,
+                           const lat_array_view *bias, const lat_conv3d_opts *opts, lat_tensor **out) {
+  return run(context, "subm_conv3d", false, x, weight, bias, opts, out);
+}
+
+lat_status lat_normalized_subm_conv3d(lat_context *context, const lat_tensor *x, const lat_weight *weight,
+                                      const lat_array_view *bias, const lat_conv3d_opts *opts, lat_tensor **out) {
+  return run(context, "normalized_subm_conv3d", true, x, weight, bias, opts, out);
 }

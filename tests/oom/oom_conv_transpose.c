@@ -1,4 +1,4 @@
-// Out of memory in transposed, generative and inverse convolutions, with the n-th allocation refused for every n.
+// Out of memory in transposed, generative, inverse and normalized convolutions, with the n-th allocation refused for every n.
 #include <lattice/lattice.h>
 
 #include "support/oom_inputs.h"
@@ -59,6 +59,11 @@ static lat_status generative_body(lat_context *context) {
   return run(context, LAT_DTYPE_F32, lat_generative_conv_transpose3d, &opts);
 }
 
+static lat_status normalized_body(lat_context *context) {
+  lat_conv3d_opts opts = stride_one();
+  return run(context, LAT_DTYPE_F16, lat_normalized_conv_transpose3d, &opts);
+}
+
 static lat_status target_body(lat_context *context) {
   static const int32_t rows[3][4] = {{0, 0, 0, 0}, {1, 3, 2, 1}, {0, 9, 9, 9}};
   lat_array_view row_view = lat_view_2d(rows, LAT_DTYPE_I32, 3, 4);
@@ -103,6 +108,7 @@ static lat_status inverse_body(lat_context *context) {
 OOM_TEST(transpose_body)
 OOM_TEST(transpose_f16_body)
 OOM_TEST(generative_body)
+OOM_TEST(normalized_body)
 OOM_TEST(target_body)
 OOM_TEST(inverse_body)
 
@@ -110,7 +116,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(transpose_body_survives),  cmocka_unit_test(transpose_f16_body_survives),
       cmocka_unit_test(generative_body_survives), cmocka_unit_test(target_body_survives),
-      cmocka_unit_test(inverse_body_survives),
+      cmocka_unit_test(inverse_body_survives),    cmocka_unit_test(normalized_body_survives),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,8 @@
 // Laws of the convolutions beyond lat_conv3d on random problems: the naive sum over naive edges, small integers exactly,
 // the same bits at every level, thread count and batch composition.
 //
-// covers: lat_conv_transpose3d lat_generative_conv_transpose3d lat_inverse_conv3d
+// covers: lat_conv_transpose3d lat_generative_conv_transpose3d lat_inverse_conv3d lat_normalized_subm_conv3d
+// covers: lat_normalized_conv_transpose3d lat_normalized_generative_conv_transpose3d
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,22 +15,26 @@
 #include "support/tensor_cases.h"
 #include "support/test_support.h"
 
-enum { N_PROBLEMS = 120, N_BATCHES = 3 };
+enum { N_PROBLEMS = 180, N_BATCHES = 3 };
 
 typedef lat_status (*conv_fn)(lat_context *, const lat_tensor *, const lat_weight *, const lat_array_view *,
                               const lat_conv3d_opts *, lat_tensor **);
 
-typedef enum route { ROUTE_TRANSPOSED, ROUTE_GENERATIVE, ROUTE_INVERSE } route;
+typedef enum route { ROUTE_TRANSPOSED, ROUTE_GENERATIVE, ROUTE_INVERSE, ROUTE_SUBM } route;
 
 typedef struct family_op {
   conv_fn run;
   route route;
+  bool normalized;
 } family_op;
 
 static const family_op ops[] = {
-    {lat_conv_transpose3d, ROUTE_TRANSPOSED},
-    {lat_generative_conv_transpose3d, ROUTE_GENERATIVE},
-    {lat_inverse_conv3d, ROUTE_INVERSE},
+    {lat_conv_transpose3d, ROUTE_TRANSPOSED, false},
+    {lat_generative_conv_transpose3d, ROUTE_GENERATIVE, false},
+    {lat_inverse_conv3d, ROUTE_INVERSE, false},
+    {lat_normalized_subm_conv3d, ROUTE_SUBM, true},
+    {lat_normalized_conv_transpose3d, ROUTE_TRANSPOSED, true},
+    {lat_normalized_generative_conv_transpose3d, ROUTE_GENERATIVE, true},
 };
 enum { N_OPS = sizeof ops / sizeof ops[0] };
 
@@ -83,6 +88,12 @@ static void draw_geometry(lat_test_random *random, family_problem *p) {
     o->dilation = draw_triple(random, 1, 2);
     if (lat_test_below(random, 2)) o->padding = draw_triple(random, 0, 2);
   }
+  if (p->op->route == ROUTE_SUBM) {
+    o->stride = lat_triple_all(1);
+    o->padding = lat_triple_all(0);
+    o->kernel_size.x |= 1, o->kernel_size.y |= 1, o->kernel_size.z |= 1;
+  }
+  if (p->op->normalized && lat_test_below(random, 2)) o->eps = lat_test_uniform(random, 1e-6, 0.5);
   p->volume = (int64_t)o->kernel_size.x * o->kernel_size.y * o->kernel_size.z;
   lat_triple scale = draw_triple(random, 1, 2);
   p->x_stride = (lat_triple){o->stride.x * scale.x, o->stride.y * scale.y, o->stride.z * scale.z};
@@ -121,7 +132,7 @@ static void draw_rows(lat_test_random *random, family_problem *p) {
   }
   p->in = rows;
   p->n_in = n;
-  if (lat_test_below(random, 3) == 0) {
+  if (p->op->route != ROUTE_SUBM && lat_test_below(random, 3) == 0) {
     p->n_given = lat_test_below(random, 80);
     p->given = lat_test_random_rows(random, p->n_given, N_BATCHES, 4, 1);
   }
@@ -250,6 +261,12 @@ static ref_edges *expected_edges(const family_problem *p, int32_t **out, int64_t
   to_array(p->opts.stride, g.stride);
   to_array(p->opts.padding, g.padding);
   to_array(p->opts.dilation, g.dilation);
+  if (p->op->route == ROUTE_SUBM) {
+    *out = malloc(((size_t)p->n_in + 1) * 16);
+    if (p->n_in > 0) memcpy(*out, p->in, (size_t)p->n_in * 16);
+    *n_out = p->n_in;
+    return ref_relation_edges(p->in, p->n_in, p->in, p->n_in, g.size, g.stride, g.padding, g.dilation);
+  }
   if (!p->given) {
     return ref_transposed_edges(p->in, p->n_in, &g, p->op->route == ROUTE_TRANSPOSED && overlaps(&g), out, n_out);
   }
@@ -265,8 +282,9 @@ static ref_edges *expected_edges(const family_problem *p, int32_t **out, int64_t
 }
 
 static double bound_of(const family_problem *p, double expected, double magnitude, int64_t terms) {
-  if (p->integers && p->dtype == LAT_DTYPE_F32) return 0.0;
+  if (p->integers && !p->op->normalized && p->dtype == LAT_DTYPE_F32) return 0.0;
   double bound = sqrt((double)terms) * 0x1p-23 * magnitude;
+  if (p->op->normalized) bound = 1.5 * bound + 0x1p-22 * magnitude; // the divisor's rounding
   if (p->dtype == LAT_DTYPE_F16) bound += 0x1p-11 * (fabs(expected) + bound) + 0x1p-25;
   if (p->dtype == LAT_DTYPE_BF16) bound += 0x1p-8 * (fabs(expected) + bound);
   return bound;
@@ -294,6 +312,9 @@ static void check_values(const family_problem *p, const lat_tensor *y, const ref
                        .w = w,
                        .layout = (ref_weight_layout)p->layout,
                        .bias = p->has_bias ? bias : NULL};
+  if (p->op->normalized && !(p->op->route == ROUTE_SUBM && p->volume == 1)) {
+    ref.eps = p->opts.eps > 0.0 ? (double)(float)p->opts.eps : 1e-8;
+  }
   ref_conv_edges(&ref, expected, magnitude, terms);
   double *got = lat_test_read_feats(y);
   for (int64_t i = 0; i < n; i++) {

@@ -194,10 +194,12 @@ void lat__cpu_conv_algorithm(lat_context *context, const lat__conv_desc *desc, c
   const char *dtype = desc->dtype == LAT_DTYPE_F32 ? "f32" : desc->dtype == LAT_DTYPE_F16 ? "f16" : "bf16";
   const char *weights = "";
   if (desc->weight.form == LAT__WEIGHT_PACKED) weights = desc->weight.bits == 4 ? "_w4" : "_w8";
-  snprintf(text, text_bytes, "%s_%s%s_%s", choose(desc)->name, dtype, weights, kernels->gemm_name);
+  snprintf(text, text_bytes, "%s%s_%s%s_%s", desc->norm_eps > 0.0f ? "normalized_" : "", choose(desc)->name, dtype,
+           weights, kernels->gemm_name);
 }
 
 lat_status lat__cpu_conv(lat_context *context, const lat__conv_desc *desc) {
   if (desc->n_out == 0 || desc->c_out == 0) return LAT_STATUS_OK;
+  if (desc->norm_eps > 0.0f) return lat__cpu_conv_normalized(context, desc, lat__cpu_kernels_of(context->cpu_level));
   return choose(desc)->run(context, desc, lat__cpu_kernels_of(context->cpu_level));
 }

@@ -14,4 +14,8 @@ LAT_CHECKED lat_status lat__cpu_conv_panel_floats(const lat__conv_desc *desc, co
 LAT_CHECKED lat_status lat__cpu_conv_pack(lat_context *context, const lat__conv_desc *desc,
                                           const lat__cpu_kernels *kernels, float **out);
 
+/// A convolution whose `norm_eps` is above 0.
+LAT_CHECKED lat_status lat__cpu_conv_normalized(lat_context *context, const lat__conv_desc *desc,
+                                                const lat__cpu_kernels *kernels);
+
 #endif
