@@ -43,10 +43,10 @@ static int print_json(const char *path, const lat_cloud *cloud) {
 static int print_text(const char *path, const lat_cloud *cloud) {
   printf("file    %s\nformat  %s\npoints  %lld, %lld of them finite\n\n", path, lat_cloud_source(cloud),
          (long long)lat_cloud_count(cloud), (long long)cli_count_finite(cloud));
-  printf("%-16s %-8s %14s %14s %14s %10s\n", "column", "dtype", "min", "max", "mean", "finite");
+  printf("%-20s %-8s %14s %14s %14s %10s\n", "column", "dtype", "min", "max", "mean", "finite");
   for (int32_t i = 0; i < 3 + lat_cloud_n_fields(cloud); i++) {
     column c = column_at(cloud, i);
-    printf("%-16s %-8s ", c.name, c.dtype);
+    printf("%-20s %-8s ", c.name, c.dtype);
     if (c.stats.n_finite) {
       // float32 values have about seven digits; more would be noise.
       int digits = strcmp(c.dtype, "float32") == 0 ? 7 : 10;

@@ -27,7 +27,7 @@ static void print_help(FILE *out) {
   }
   fprintf(out, "\n  --help, --version\n\n"
                "`lattice VERB --help` explains a verb.\n"
-               "Files: PLY, PCD and KITTI/nuScenes .bin. Exit codes: 0 done, 1 failed, 2 wrong command line.\n");
+               "Files: PLY, PCD, LAS and KITTI/nuScenes .bin. Exit codes: 0 done, 1 failed, 2 wrong command line.\n");
 }
 
 static const verb *find_verb(const char *name) {

@@ -16,10 +16,11 @@ typedef struct lat_cloud lat_cloud;
 
 /// File formats.
 typedef enum lat_cloud_format {
-  LAT_CLOUD_FORMAT_AUTO = 0,  ///< from the content (how PLY and PCD begin), else from the file name
+  LAT_CLOUD_FORMAT_AUTO = 0,  ///< from the content (how PLY, PCD and LAS begin), else from the file name
   LAT_CLOUD_FORMAT_PLY = 1,   ///< ascii, binary little and big endian; any scalar vertex properties
   LAT_CLOUD_FORMAT_KITTI = 2, ///< raw little-endian float32 rows of 4 (x y z intensity) or 5 (… ring) values
-  LAT_CLOUD_FORMAT_PCD = 3    ///< versions 0.5 to 0.7: ascii, binary, binary_compressed; any fields
+  LAT_CLOUD_FORMAT_PCD = 3,   ///< versions 0.5 to 0.7: ascii, binary, binary_compressed; any fields
+  LAT_CLOUD_FORMAT_LAS = 4    ///< versions 1.0 to 1.4, point formats 0 to 10, uncompressed
 } lat_cloud_format;
 
 /// Options of lat_cloud_read. NULL or zero fields mean the defaults.
@@ -49,6 +50,15 @@ typedef struct lat_cloud_read_opts {
 /// there; at most 512 values a point and a header of 1 MiB. The elements of a field of COUNT n > 1 become fields
 /// `name_0` to `name_{n-1}`. Fields called `_` are padding and dropped. A field `rgb` or `rgba` of TYPE F and SIZE 4 holds
 /// colours in its bits, 0xAARRGGBB, and becomes uint32. VIEWPOINT is not applied.
+///
+/// LAS: float64 positions `integer * scale + offset`. Fields `intensity`, `return_number`, `number_of_returns`,
+/// `scan_direction`, `edge_of_flight_line`, `classification`, `classification_flags` (bits 0 to 3: synthetic, key point,
+/// withheld, overlap), `scan_angle` (float32, degrees), `user_data`, `point_source_id`; where the point format has them
+/// `scanner_channel`, `gps_time` (float64), `red`, `green`, `blue`, `nir` (uint32, 0 to 65535). Extra bytes that a variable
+/// length record describes become fields of their names (float64 where it gives a scale or offset; white space becomes
+/// `_`, several elements `name_0`, …, a taken name `name_2`); others, wave packets and other records are stepped over.
+/// Compressed points (LAZ) are UNSUPPORTED. Source: ASPRS, LAS Specification 1.4 - R15.
+///
 /// Errors: IO_ERROR (missing or unreadable file, a directory, a pipe: the system's reason), BAD_DATA (truncated, lying
 /// or malformed: names the file, the place and what was expected), UNSUPPORTED (a format it does not read),
 /// OUT_OF_MEMORY, INVALID_ARGUMENT (NULL, a value of `opts`).
@@ -103,6 +113,37 @@ typedef struct lat_ply_write_opts {
 /// INVALID_ARGUMENT (NULL), OUT_OF_MEMORY.
 LAT_API LAT_CHECKED lat_status lat_cloud_write_ply(lat_context *context, const lat_cloud *cloud, const char *path,
                                                    const lat_ply_write_opts *opts);
+
+/// Options of lat_cloud_write_las. NULL or zero fields mean the defaults.
+typedef struct lat_las_write_opts {
+  size_t struct_bytes; ///< sizeof(lat_las_write_opts)
+  double scale[3];     ///< step of x, y, z; 0: chosen, and the offset of that axis with it
+  double offset[3];    ///< where `scale` is given: position = integer * scale + offset
+} lat_las_write_opts;
+
+#define LAT_LAS_WRITE_OPTS_INIT                                                                                        \
+  {                                                                                                                    \
+    sizeof(lat_las_write_opts), {0, 0, 0}, {                                                                           \
+      0, 0, 0                                                                                                          \
+    }                                                                                                                  \
+  }
+
+/// Writes positions and every field as LAS 1.4. Complete or not at all, as above; equal clouds give equal bytes.
+///
+/// Positions are stored as int32 steps. The chosen grid is that of the LAS file the cloud was read from, or the coarsest
+/// decimal one (1 to 1e-9) that gives every position back to the bit; where there is none, the finest decimal one that
+/// covers the cloud, and positions are rounded to its nearest step.
+///
+/// Fields with the names that lat_cloud_read gives to LAS values are stored as those: whole numbers in the range of the
+/// value, scan_angle to 0.006 degrees, colours when all three are there (uint8 ones are scaled by 257), nir with them. The
+/// smallest point format that holds them is chosen: 0 to 3 where nothing needs more, else 6, 7 or 8. Values that a format
+/// has and the cloud lacks are 0 (return_number and number_of_returns: 1). Every other field becomes a described extra
+/// value (float16 and bfloat16 as float32). So a cloud read from a LAS file comes back with every field and value.
+/// Errors: as lat_cloud_write_ply; INVALID_ARGUMENT (a position that is not finite, a bad scale, a field name over 32
+/// bytes, more than 341 extra values), OVERFLOW (a value that does not fit its LAS field: names field and point; positions
+/// that leave int32 with the given scale).
+LAT_API LAT_CHECKED lat_status lat_cloud_write_las(lat_context *context, const lat_cloud *cloud, const char *path,
+                                                   const lat_las_write_opts *opts);
 
 /// Writes an `(H, W, 3)` uint8 view (any strides) as a PNG, red first, the top row first. Complete or not at all, as
 /// above. libpng takes its own small buffers from the C library.

@@ -21,6 +21,7 @@ struct lat_cloud {
   int64_t n_points;
   int32_t n_fields;
   int32_t field_room;
+  lat__las_grid las_grid;
   lat_array *field_storage; ///< `field_room` entries of cloud_field
   cloud_field *fields;
 };
@@ -40,6 +41,10 @@ lat_status lat__cloud_share(lat_context *context, lat_array *positions, const ch
   *out = cloud;
 done:
   return status;
+}
+
+lat__las_grid *lat__cloud_las_grid(const lat_cloud *cloud) {
+  return &((lat_cloud *)cloud)->las_grid;
 }
 
 /// Makes room for one more field.

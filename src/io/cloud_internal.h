@@ -13,6 +13,16 @@ LAT_CHECKED lat_status lat__cloud_share(lat_context *context, lat_array *positio
 LAT_CHECKED lat_status lat__cloud_append(lat_context *context, lat_cloud *cloud, const char *name, size_t name_bytes,
                                          lat_array *values);
 
+/// What a LAS file says about its points as a whole; a cloud that is read from one keeps it for lat_cloud_write_las.
+typedef struct lat__las_grid {
+  int32_t known;              ///< 0: the cloud is from elsewhere
+  int32_t standard_gps;       ///< bit 0 of the global encoding
+  double scale[3], offset[3]; ///< position = integer * scale + offset
+} lat__las_grid;
+
+/// The grid of a cloud: to be set before it is shared.
+lat__las_grid *lat__cloud_las_grid(const lat_cloud *cloud);
+
 /// A file's content. `path` is for messages. One zero byte stands behind the content.
 typedef struct lat__io_content {
   const char *path;
@@ -25,6 +35,9 @@ LAT_CHECKED lat_status lat__ply_parse(lat_context *context, const lat__io_conten
 
 /// Parses a PCD file. Errors: BAD_DATA, UNSUPPORTED, OUT_OF_MEMORY.
 LAT_CHECKED lat_status lat__pcd_parse(lat_context *context, const lat__io_content *content, lat_cloud **out);
+
+/// Parses a LAS file. Errors: BAD_DATA, UNSUPPORTED, OUT_OF_MEMORY.
+LAT_CHECKED lat_status lat__las_parse(lat_context *context, const lat__io_content *content, lat_cloud **out);
 
 /// Parses raw float rows of `floats_per_point` values, 4 or 5; 0: decided from the content.
 /// Errors: BAD_DATA, INVALID_ARGUMENT, OUT_OF_MEMORY.

@@ -21,6 +21,10 @@ static bool starts_as_pcd(const lat__io_content *content) {
   return false;
 }
 
+static bool starts_as_las(const lat__io_content *content) {
+  return content->n_bytes >= 4 && memcmp(content->bytes, "LASF", 4) == 0;
+}
+
 static bool ends_with(const char *path, const char *ending) {
   size_t n = strlen(path), m = strlen(ending);
   return n >= m && strcasecmp(path + (n - m), ending) == 0;
@@ -28,13 +32,14 @@ static bool ends_with(const char *path, const char *ending) {
 
 static lat_cloud_format guess_format(const lat__io_content *content) {
   if (starts_as_ply(content) || ends_with(content->path, ".ply")) return LAT_CLOUD_FORMAT_PLY;
+  if (starts_as_las(content) || ends_with(content->path, ".las")) return LAT_CLOUD_FORMAT_LAS;
   if (starts_as_pcd(content) || ends_with(content->path, ".pcd")) return LAT_CLOUD_FORMAT_PCD;
   if (ends_with(content->path, ".bin")) return LAT_CLOUD_FORMAT_KITTI;
   return LAT_CLOUD_FORMAT_AUTO;
 }
 
 static lat_status check_opts(const lat_cloud_read_opts *opts) {
-  if (opts->format < LAT_CLOUD_FORMAT_AUTO || opts->format > LAT_CLOUD_FORMAT_PCD) {
+  if (opts->format < LAT_CLOUD_FORMAT_AUTO || opts->format > LAT_CLOUD_FORMAT_LAS) {
     return lat_fail(LAT_STATUS_INVALID_ARGUMENT, "cloud_read: format: got %d, expected a value of lat_cloud_format",
                     (int)opts->format);
   }
@@ -51,10 +56,11 @@ static lat_status parse(lat_context *context, const lat__io_content *content, co
   lat_cloud_format format = opts->format ? opts->format : guess_format(content);
   if (format == LAT_CLOUD_FORMAT_PLY) return lat__ply_parse(context, content, out);
   if (format == LAT_CLOUD_FORMAT_PCD) return lat__pcd_parse(context, content, out);
+  if (format == LAT_CLOUD_FORMAT_LAS) return lat__las_parse(context, content, out);
   if (format == LAT_CLOUD_FORMAT_KITTI) return lat__kitti_parse(context, content, opts->floats_per_point, out);
   return lat_fail(
       LAT_STATUS_UNSUPPORTED,
-      "cloud_read: %s: unknown format: got a file that begins with '%s', expected PLY, PCD or a .bin of floats",
+      "cloud_read: %s: unknown format: got a file that begins with '%s', expected PLY, PCD, LAS or a .bin of floats",
       lat__io_path(content->path).text,
       lat__io_excerpt(content->bytes, content->n_bytes < 8 ? content->n_bytes : 8).text);
 }

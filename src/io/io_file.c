@@ -85,6 +85,29 @@ lat_status lat__io_bytes_new(lat_context *context, int64_t n_bytes, lat_array **
   return lat_array_full(context, LAT_DTYPE_U8, 1, &n_bytes, 0.0, out);
 }
 
+size_t lat__io_encode_value(const lat_array_view *view, int64_t index, uint8_t out[8]) {
+  bool half = view->dtype == LAT_DTYPE_F16 || view->dtype == LAT_DTYPE_BF16;
+  size_t n_bytes = half ? 4 : lat_dtype_bytes(view->dtype);
+  uint64_t bits = 0;
+  if (half) {
+    uint16_t stored = ((const uint16_t *)view->data)[index];
+    float value = view->dtype == LAT_DTYPE_F16 ? lat_f16_to_f32(stored) : lat_bf16_to_f32(stored);
+    uint32_t low;
+    memcpy(&low, &value, sizeof low);
+    bits = low;
+  } else if (n_bytes == 8) {
+    memcpy(&bits, (const uint64_t *)view->data + index, sizeof bits);
+  } else if (n_bytes == 4) {
+    bits = ((const uint32_t *)view->data)[index];
+  } else if (n_bytes == 2) {
+    bits = ((const uint16_t *)view->data)[index];
+  } else {
+    bits = ((const uint8_t *)view->data)[index];
+  }
+  for (size_t i = 0; i < n_bytes; i++) out[i] = (uint8_t)(bits >> (8 * i));
+  return n_bytes;
+}
+
 // --- reading --------------------------------------------------------------------------------------------------------
 
 /// Fills `buffer` from `fd`. A file that shrinks meanwhile gives fewer bytes.

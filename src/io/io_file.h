@@ -35,6 +35,9 @@ LAT_CHECKED lat_status lat__io_bytes_new(lat_context *context, int64_t n_bytes, 
 LAT_CHECKED lat_status lat__io_read_file(lat_context *context, const char *op, const char *path, lat_array **out,
                                          int64_t *n_bytes);
 
+/// Element `index` of a contiguous array, little endian; float16 and bfloat16 as float32. Returns the number of bytes.
+size_t lat__io_encode_value(const lat_array_view *view, int64_t index, uint8_t out[8]);
+
 /// Writes a file beside its final place and moves it there when it is complete.
 typedef struct lat__io_writer {
   const char *op;

@@ -43,30 +43,6 @@ static const char *property_type(lat_dtype dtype) {
   }
 }
 
-/// Element `index` of a contiguous array as the PLY type of its dtype, little endian. Returns the number of bytes.
-static size_t encode_value(const lat_array_view *view, int64_t index, uint8_t out[8]) {
-  bool half = view->dtype == LAT_DTYPE_F16 || view->dtype == LAT_DTYPE_BF16;
-  size_t n_bytes = half ? 4 : lat_dtype_bytes(view->dtype);
-  uint64_t bits = 0;
-  if (half) {
-    uint16_t stored = ((const uint16_t *)view->data)[index];
-    float value = view->dtype == LAT_DTYPE_F16 ? lat_f16_to_f32(stored) : lat_bf16_to_f32(stored);
-    uint32_t low;
-    memcpy(&low, &value, sizeof low);
-    bits = low;
-  } else if (n_bytes == 8) {
-    memcpy(&bits, (const uint64_t *)view->data + index, sizeof bits);
-  } else if (n_bytes == 4) {
-    bits = ((const uint32_t *)view->data)[index];
-  } else if (n_bytes == 2) {
-    bits = ((const uint16_t *)view->data)[index];
-  } else {
-    bits = ((const uint8_t *)view->data)[index];
-  }
-  for (size_t i = 0; i < n_bytes; i++) out[i] = (uint8_t)(bits >> (8 * i));
-  return n_bytes;
-}
-
 /// As text that reads back to the same value. NaN has one spelling, whatever its sign.
 static lat_status put_value_text(lat__io_writer *writer, const lat_array_view *view, int64_t index, char separator) {
   double value;
@@ -118,7 +94,7 @@ done:
 static lat_status put_value(lat__io_writer *writer, const lat_array_view *view, int64_t index, bool ascii, bool last) {
   uint8_t encoded[8];
   if (ascii) return put_value_text(writer, view, index, last ? '\n' : ' ');
-  size_t n_bytes = encode_value(view, index, encoded);
+  size_t n_bytes = lat__io_encode_value(view, index, encoded);
   return lat__io_writer_put(writer, encoded, n_bytes);
 }
 

@@ -64,7 +64,9 @@ lat_status lat__table_allocate(lat_context *context, lat__table *table, lat_dtyp
       column->out_step = 3 * axis_bytes;
       continue;
     }
-    column->dtype = column->bits ? LAT_DTYPE_U32 : field_dtype(column->type);
+    column->dtype = column->scaled_dtype ? column->scaled_dtype
+                    : column->bits       ? LAT_DTYPE_U32
+                                         : field_dtype(column->type);
     LAT_TRY(lat_array_full(context, column->dtype, 1, shape, 0.0, &column->values), done);
     column->out = lat_array_data(column->values);
     column->out_step = (int64_t)lat_dtype_bytes(column->dtype);
@@ -73,8 +75,9 @@ done:
   return status;
 }
 
-static void store_axis(const lat__column *column, uint8_t *out, const uint8_t *at) {
+static void store_float(const lat__column *column, uint8_t *out, const uint8_t *at) {
   double value = lat__scalar_value(column->type, at);
+  if (column->scaled_dtype) value = value * column->scale + column->offset_value;
   float single = (float)value;
   if (column->dtype == LAT_DTYPE_F64) {
     memcpy(out, &value, sizeof value);
@@ -85,8 +88,8 @@ static void store_axis(const lat__column *column, uint8_t *out, const uint8_t *a
 
 bool lat__table_store(const lat__column *column, int64_t row, const uint8_t *at) {
   uint8_t *out = column->out + row * column->out_step;
-  if (column->axis >= 0) {
-    store_axis(column, out, at);
+  if (column->axis >= 0 || column->scaled_dtype) {
+    store_float(column, out, at);
     return true;
   }
   uint64_t bits = lat__load_le(at, lat__scalar_bytes(column->type));
@@ -94,7 +97,7 @@ bool lat__table_store(const lat__column *column, int64_t row, const uint8_t *at)
   uint32_t low = (uint32_t)bits;
   switch (column->dtype) {
   case LAT_DTYPE_U8:
-    *out = (uint8_t)bits;
+    *out = column->mask ? (uint8_t)(bits >> column->shift & column->mask) : (uint8_t)bits;
     return true;
   case LAT_DTYPE_I16:
     memcpy(out, &narrow, sizeof narrow);

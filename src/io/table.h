@@ -45,7 +45,10 @@ double lat__scalar_value(lat__scalar type, const uint8_t *at);
 typedef struct lat__column {
   char name[LAT__TABLE_NAME_BYTES + 1];
   lat__scalar type;
-  bool bits;         ///< a packed float: its bits are kept as uint32
+  bool bits;              ///< a packed float: its bits are kept as uint32
+  uint8_t shift, mask;    ///< mask not 0: the value is `byte >> shift & mask`
+  lat_dtype scaled_dtype; ///< not 0: the value is `scalar * scale + offset_value`, of a field in this dtype
+  double scale, offset_value;
   int32_t axis;      ///< 0 to 2: a position; -1: a field
   int64_t offset;    ///< of the first row's value in the data
   int64_t step;      ///< bytes from one row's value to the next

@@ -93,7 +93,23 @@ mkdir folder
 pcd_header='VERSION 0.7\nFIELDS x y z rgb _ label\nSIZE 4 4 4 4 1 1\nTYPE F F F U U I\nCOUNT 1 1 1 1 3 2\nWIDTH 2\nHEIGHT 1\nPOINTS 2\n'
 printf '# .PCD v0.7\n%bDATA ascii\n1 2 3 255 a b c -7 8\n-1.5 nan 0.5 65536 a b c 9 10\n' "$pcd_header" >small.pcd
 printf '%bDATA binary_compressed\n\x10\0\0\0\xff\xff\xff\xff' "$pcd_header" >bomb.pcd
+# A LAS 1.2 file of two points, format 2: scale 0.01, offset 1000.
+{
+  printf 'LASF%020d\1\2%068d\343\0\343\0\0\0\0\0\0\0\2\32\0\2\0\0\0%020d' 0 0 0 | tr 0 '\0'
+  for _ in 1 2 3; do printf '\173\24\256\107\341\172\204\77'; done
+  for _ in 1 2 3; do printf '\0\0\0\0\0\100\217\100'; done
+  head -c 48 /dev/zero
+  printf '\1\0\0\0\2\0\0\0\3\0\0\0\20\0\11\2\373\7\1\0\0\1\0\2\0\3'
+  printf '\144\0\0\0\310\0\0\0\54\1\0\0\40\0\12\6\5\7\1\0\0\4\0\5\0\6'
+} >small.las
+{
+  head -c 104 small.las
+  printf '\202'
+  tail -c +106 small.las
+} >small.laz
 check info small.ply
+check info small.las
+check info small.laz
 check info small.pcd
 check info small.pcd --json
 check info bomb.pcd
@@ -152,6 +168,8 @@ expect "the number of threads changes nothing" cmp -s voxels.ply voxels_one.ply
 check voxelize empty.ply --size 1 -o nothing.ply
 check voxelize small.ply --size 1 -o x.ply
 sed s/nan/2/ small.pcd >finite.pcd
+check voxelize small.las --size 10 -o from_las.ply
+check info from_las.ply
 check voxelize finite.pcd --size 1 -o from_pcd.ply
 check info from_pcd.ply
 check voxelize seven.ply --size 0 -o x.ply
@@ -181,6 +199,7 @@ expect "demo --json is one object in one line" test "$(grep -c '^{.*}$' demo.jso
 expect "demo --json names its layers" grep -q '"layer": "max_pool3d k=3 s=2", "rows": [0-9]*, "channels": 96' demo.json
 expect "the number of threads changes no feature" cmp -s shown/features.ply shown_one/features.ply
 check demo --scan scan.ply --out shown --voxel 1
+check demo --scan small.las --out shown --voxel 1
 check demo --scan missing.ply --out shown
 check demo --scan empty.ply --out shown
 check demo --scan scan.ply --out scan.ply

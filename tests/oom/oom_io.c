@@ -4,6 +4,7 @@
 #include <lattice/lattice.h>
 
 #include "support/io_cases.h"
+#include "support/las_file.h"
 #include "support/test_allocator.h"
 
 static const char ascii_file[] = "ply\nformat ascii 1.0\nelement vertex 2\nproperty float x\nproperty float y\n"
@@ -28,6 +29,10 @@ static int make_files(void **state) {
   lat_test_file_write(lat_test_folder_path("ascii.pcd"), ascii_pcd, sizeof ascii_pcd - 1);
   lat_test_file_write(lat_test_folder_path("binary.pcd"), binary_pcd, sizeof binary_pcd - 1);
   lat_test_file_write(lat_test_folder_path("packed.pcd"), packed_pcd, sizeof packed_pcd - 1);
+  static unsigned char las_bytes[2048];
+  test_las las = test_las_begin(las_bytes, 4, 7, 3, 4);
+  test_las_extra(&las, 9, "extra", 0, 0, 0);
+  lat_test_file_write(lat_test_folder_path("points.las"), las_bytes, las.n_bytes);
   lat_test_file_write(lat_test_folder_path("raw.bin"), rows, sizeof rows);
   return 0;
 }
@@ -79,6 +84,25 @@ static lat_status packed_pcd_body(lat_context *context) {
   return read_file(context, "packed.pcd");
 }
 
+static lat_status las_body(lat_context *context) {
+  return read_file(context, "points.las");
+}
+
+static lat_status write_las_body(lat_context *context) {
+  const char *path = lat_test_folder_path("written.las");
+  int n_before = lat_test_folder_count();
+  lat_cloud *cloud = NULL;
+  lat_status status = lat_cloud_read(context, lat_test_folder_path("points.las"), NULL, &cloud);
+  if (status == LAT_STATUS_OK) status = lat_cloud_write_las(context, cloud, path, NULL);
+  if (status == LAT_STATUS_OK) {
+    record_cloud(cloud);
+    remove(path);
+  }
+  assert_int_equal(lat_test_folder_count(), n_before);
+  lat_cloud_release(cloud);
+  return status;
+}
+
 // Builds a cloud with more fields than fit at first and writes it. A failure leaves neither file nor temporary file.
 static lat_status write_ply_body(lat_context *context) {
   static const float xyz[6] = {1, 2, 3, 4, 5, 6};
@@ -118,6 +142,7 @@ static void readers(void **state) {
   lat_test_oom("read ascii PLY", ascii_body);
   lat_test_oom("read binary PLY", binary_body);
   lat_test_oom("read KITTI", kitti_body);
+  lat_test_oom("read LAS", las_body);
   lat_test_oom("read ascii PCD", ascii_pcd_body);
   lat_test_oom("read binary PCD", binary_pcd_body);
   lat_test_oom("read compressed PCD", packed_pcd_body);
@@ -126,6 +151,7 @@ static void readers(void **state) {
 static void writers(void **state) {
   (void)state;
   lat_test_oom("write PLY", write_ply_body);
+  lat_test_oom("write LAS", write_las_body);
   lat_test_oom("write PNG", write_png_body);
 }
 

@@ -42,6 +42,14 @@ lat_status lat_test_parse_pcd(lat_context *context, const void *bytes, size_t n_
   return status;
 }
 
+lat_status lat_test_parse_las(lat_context *context, const void *bytes, size_t n_bytes, lat_cloud **out) {
+  unsigned char *copy = exact_copy(bytes, n_bytes);
+  lat__io_content content = {"case", copy, (int64_t)n_bytes};
+  lat_status status = lat__las_parse(context, &content, out);
+  free(copy);
+  return status;
+}
+
 const char *lat_test_folder_make(void) {
   strcpy(folder, "/tmp/lattice-test-XXXXXX");
   assert_non_null(mkdtemp(folder));

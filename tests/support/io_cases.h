@@ -7,12 +7,13 @@
 #include "io/cloud_internal.h"
 #include "support/test_support.h"
 
-/// Parses bytes as a PLY, KITTI or PCD file called "case". The bytes are copied to a block of exactly their size and a zero.
+/// Parses bytes as a PLY, KITTI, PCD or LAS file called "case". The bytes are copied to a block of exactly their size and a zero.
 lat_status lat_test_parse_ply(lat_context *context, const void *bytes, size_t n_bytes, lat_cloud **out);
 lat_status lat_test_parse_kitti(lat_context *context, const void *bytes, size_t n_bytes, int32_t floats_per_point,
                                 lat_cloud **out);
 
 lat_status lat_test_parse_pcd(lat_context *context, const void *bytes, size_t n_bytes, lat_cloud **out);
+lat_status lat_test_parse_las(lat_context *context, const void *bytes, size_t n_bytes, lat_cloud **out);
 
 /// Makes an empty folder for the calling test program; its path stays valid until lat_test_folder_remove.
 const char *lat_test_folder_make(void);

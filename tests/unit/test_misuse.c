@@ -329,6 +329,11 @@ static lat_status cloud_write_ply(int missing) {
                              NULL);
 }
 
+static lat_status cloud_write_las(int missing) {
+  return lat_cloud_write_las(context(missing), unless(missing == 1, good.cloud), unless(missing == 2, good.cloud_path),
+                             NULL);
+}
+
 static lat_status image_write_png(int missing) {
   return lat_image_write_png(context(missing), unless(missing == 1, &good.image_view),
                              unless(missing == 2, good.image_path));
@@ -392,6 +397,7 @@ static const struct {
     {"cloud_create", {"context", "positions", "out"}, cloud_create},
     {"cloud_add_field", {"context", "cloud", "name", "values"}, cloud_add_field},
     {"cloud_write_ply", {"context", "cloud", "path"}, cloud_write_ply},
+    {"cloud_write_las", {"context", "cloud", "path"}, cloud_write_las},
     {"image_write_png", {"context", "image", "path"}, image_write_png},
 };
 
