@@ -25,6 +25,47 @@ typedef enum lat_pool_mode {
 LAT_API LAT_CHECKED lat_status lat_pool3d(lat_context *context, const lat_tensor *x, lat_pool_mode mode,
                                           const lat_kernel_opts *opts, lat_tensor **out);
 
+/// Gradient of lat_pool3d: from the gradient of its result, `(n_out, C)` in the result's row order, the gradient of `x`'s
+/// features, a new `(N, C)` array of x's dtype. Sum: 1 for every contributor; avg: 1 / (number of contributors); max: an
+/// equal part for each of the tied maxima. Accumulates in float32, rounds once.
+/// Errors: as lat_pool3d; INVALID_SHAPE, INVALID_DTYPE ("grad_out").
+LAT_API LAT_CHECKED lat_status lat_pool3d_backward(lat_context *context, const lat_tensor *x, lat_pool_mode mode,
+                                                   const lat_kernel_opts *opts, const lat_array_view *grad_out,
+                                                   lat_array **out);
+
+/// Forward-mode product of lat_pool3d with a tangent of x's features: a new `(n_out, C)` array. Sum and avg are the pool of
+/// the tangent; max takes the tangent of one tied maximum, the one with the smallest `in_row * volume + kernel_id` (0 where
+/// there is no contributor).
+/// Errors: as lat_pool3d; INVALID_SHAPE, INVALID_DTYPE ("tangent").
+LAT_API LAT_CHECKED lat_status lat_pool3d_jvp(lat_context *context, const lat_tensor *x, lat_pool_mode mode,
+                                              const lat_kernel_opts *opts, const lat_array_view *tangent,
+                                              lat_array **out);
+
+/// Average of all coarse contributors over the transposed relation of `x`, or onto `target`'s rows (kept with the target's
+/// identity and, where it declares one, batch size). Rows without contributors give 0. Defaults: kernel_size and stride
+/// (2, 2, 2). The output stride is `x.stride / stride`.
+/// Errors: INVALID_ARGUMENT (NULL; geometry; "transpose stride must divide the input tensor stride"; "target stride does
+/// not match the transposed output stride"), OVERFLOW, OUT_OF_MEMORY.
+LAT_API LAT_CHECKED lat_status lat_pool_transpose3d(lat_context *context, const lat_tensor *x, const lat_tensor *target,
+                                                    const lat_kernel_opts *opts, lat_tensor **out);
+
+/// Gradient of lat_pool_transpose3d with respect to x's features. Errors: as the forward; "grad_out" as lat_pool3d_backward.
+LAT_API LAT_CHECKED lat_status lat_pool_transpose3d_backward(lat_context *context, const lat_tensor *x,
+                                                             const lat_tensor *target, const lat_kernel_opts *opts,
+                                                             const lat_array_view *grad_out, lat_array **out);
+
+/// Trilinear upsampling by `stride` (components >= 1; all zero: (2, 2, 2)): kernel size `2 stride - 1`, padding
+/// `stride - 1`, weight of tap j on an axis `1 - |j - (s - 1)| / s`; the weighted sum of the neighbours that are there
+/// divided by the sum of their weights. Without `target` the support is the transposed relation's, neighbours outside
+/// included. Otherwise as lat_pool_transpose3d.
+LAT_API LAT_CHECKED lat_status lat_trilinear_upsample3d(lat_context *context, const lat_tensor *x,
+                                                        const lat_tensor *target, lat_triple stride, lat_tensor **out);
+
+/// Gradient of lat_trilinear_upsample3d with respect to x's features. Errors: as the forward; "grad_out".
+LAT_API LAT_CHECKED lat_status lat_trilinear_upsample3d_backward(lat_context *context, const lat_tensor *x,
+                                                                 const lat_tensor *target, lat_triple stride,
+                                                                 const lat_array_view *grad_out, lat_array **out);
+
 /// Reduces the rows of each batch item to one: a dense `(B, C)` array in the feature dtype. Rows go by the batch column
 /// and need not be contiguous. B is the declared batch counts' length; else `batch_size` when >= 0; else the batch size
 /// the tensor carries; else 1 + the largest batch index (0 for no rows). Rows with a batch index outside 0 .. B - 1 do

@@ -60,6 +60,11 @@ struct lat__backend {
   /// they are there; data pointers may be NULL.
   void (*conv_algorithm)(lat_context *context, const lat__conv_desc *desc, char *text, size_t text_bytes);
   lat_status (*pool)(lat_context *context, const lat__pool_desc *desc);
+  /// Gradient of a local pool; of tied maxima each gets an equal part.
+  lat_status (*pool_grad)(lat_context *context, const lat__pool_grad_desc *desc);
+  /// Forward-mode product of a maximum pool: the tangent of one tied input, the one with the smallest
+  /// in_row * n_kernels + kernel.
+  lat_status (*max_pool_jvp)(lat_context *context, const lat__pool_grad_desc *desc);
   lat_status (*global_pool)(lat_context *context, const lat__global_pool_desc *desc);
   lat_status (*unary)(lat_context *context, const lat__unary_desc *desc);
   lat_status (*activation)(lat_context *context, const lat__activation_desc *desc);

@@ -94,10 +94,26 @@ typedef struct lat__pool_desc {
   const lat__pairs *pairs;
   int64_t n_in, n_out, channels;
   lat_dtype dtype;
-  int mode;      ///< lat_pool_mode
-  const void *x; ///< (n_in, channels)
-  void *y;       ///< (n_out, channels)
+  int mode; ///< lat_pool_mode
+  const float
+      *kernel_weights; ///< (n_kernels,) factor of every pair, or NULL: ones. With them the average divides by the
+                       ///< sum of the weights that are there. Not for the maximum
+  const void *x;       ///< (n_in, channels)
+  void *y;             ///< (n_out, channels)
 } lat__pool_desc;
+
+/// What a local pool's gradient and forward-mode product need besides its own descriptor's pairs, channels and mode.
+typedef struct lat__pool_grad_desc {
+  const lat__pairs *pairs;
+  const lat__pairs *by_input; ///< the same pairs seen from the inputs; gradient only
+  int64_t n_in, n_out, channels;
+  lat_dtype dtype;             ///< of x, tangent and result
+  int mode;                    ///< lat_pool_mode
+  const float *kernel_weights; ///< as in lat__pool_desc
+  const void *x;               ///< (n_in, channels); maximum only
+  const void *tangent;         ///< gradient: of y, (n_out, channels); product: of x, (n_in, channels)
+  void *result;                ///< gradient: of x, (n_in, channels); product: of y, (n_out, channels)
+} lat__pool_grad_desc;
 
 /// Per-item reduction of rows.
 typedef struct lat__global_pool_desc {

@@ -80,4 +80,8 @@ lat_status lat__cpu_softmax(lat_context *context, const lat__softmax_desc *desc)
 lat_status lat__cpu_embedding(lat_context *context, const lat__embedding_desc *desc);
 lat_status lat__cpu_row_sums(lat_context *context, const lat__row_sums_desc *desc);
 
+// cpu_pool_grad.c
+lat_status lat__cpu_pool_grad(lat_context *context, const lat__pool_grad_desc *desc);
+lat_status lat__cpu_max_pool_jvp(lat_context *context, const lat__pool_grad_desc *desc);
+
 #endif

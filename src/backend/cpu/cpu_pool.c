@@ -24,6 +24,30 @@ typedef struct pool_job {
   int64_t tile_rows; ///< pairs that are widened together
 } pool_job;
 
+/// sums[out(p)] += weight * x[in(p)]; in_rows NULL: row p of x.
+static void add_weighted(const float *x, const int32_t *in_rows, const uint16_t *out_rows, int64_t n_pairs,
+                         int64_t channels, float weight, float *sums) {
+  for (int64_t p = 0; p < n_pairs; p++) {
+    const float *row = x + (in_rows ? in_rows[p] : p) * channels;
+    float *sum = sums + out_rows[p] * channels;
+    for (int64_t c = 0; c < channels; c++) sum[c] += weight * row[c];
+  }
+}
+
+static void reduce_weighted(const pool_job *job, int64_t begin, int64_t end, float weight, float *tile, float *sums) {
+  const lat__pool_desc *desc = job->desc;
+  const lat__pairs *pairs = desc->pairs;
+  if (desc->dtype == LAT_DTYPE_F32) {
+    add_weighted(desc->x, pairs->in_rows + begin, pairs->local_rows + begin, end - begin, desc->channels, weight, sums);
+    return;
+  }
+  for (int64_t p = begin; p < end; p += job->tile_rows) {
+    int64_t n = lat__min_i64(job->tile_rows, end - p);
+    lat__cpu_widen_rows(job->kernels, desc->dtype, desc->x, pairs->in_rows + p, n, desc->channels, tile);
+    add_weighted(tile, NULL, pairs->local_rows + p, n, desc->channels, weight, sums);
+  }
+}
+
 static void reduce_pairs(const pool_job *job, int64_t begin, int64_t end, float *tile, float *sums) {
   const lat__pool_desc *desc = job->desc;
   const lat__pairs *pairs = desc->pairs;
@@ -51,6 +75,19 @@ static void divide_by_counts(const lat__pool_desc *desc, int64_t begin, int64_t 
   }
 }
 
+/// Divides every row of sums by the sum of its pairs' weights, kernel elements ascending; rows without weight stay.
+static void divide_by_weights(const lat__pool_desc *desc, const int64_t *offsets, int64_t n_rows, float *sums) {
+  float totals[LAT__PAIR_BLOCK_ROWS] = {0};
+  for (int32_t k = 0; k < desc->pairs->n_kernels; k++) {
+    for (int64_t p = offsets[k]; p < offsets[k + 1]; p++) totals[desc->pairs->local_rows[p]] += desc->kernel_weights[k];
+  }
+  for (int64_t r = 0; r < n_rows; r++) {
+    if (!(totals[r] > 0.0f)) continue;
+    float divisor = totals[r] < LAT__MIN_WEIGHT ? LAT__MIN_WEIGHT : totals[r];
+    for (int64_t c = 0; c < desc->channels; c++) sums[r * desc->channels + c] /= divisor;
+  }
+}
+
 static void pool_block(const pool_job *job, int64_t block, int worker) {
   const lat__pool_desc *desc = job->desc;
   const lat__pairs *pairs = desc->pairs;
@@ -63,8 +100,18 @@ static void pool_block(const pool_job *job, int64_t block, int worker) {
   float *sums = lat__cpu_target(desc->dtype, desc->y, first_row * desc->channels, scratch);
   const int64_t *offsets = pairs->offsets + block * pairs->n_kernels;
   for (int64_t i = 0; i < n; i++) sums[i] = desc->mode == LAT_POOL_MAX ? -INFINITY : 0.0f;
-  for (int32_t k = 0; k < pairs->n_kernels; k++) reduce_pairs(job, offsets[k], offsets[k + 1], tile, sums);
-  if (desc->mode == LAT_POOL_AVG) divide_by_counts(desc, offsets[0], offsets[pairs->n_kernels], n_rows, sums);
+  for (int32_t k = 0; k < pairs->n_kernels; k++) {
+    if (desc->kernel_weights) {
+      reduce_weighted(job, offsets[k], offsets[k + 1], desc->kernel_weights[k], tile, sums);
+    } else {
+      reduce_pairs(job, offsets[k], offsets[k + 1], tile, sums);
+    }
+  }
+  if (desc->mode == LAT_POOL_AVG && desc->kernel_weights) {
+    divide_by_weights(desc, offsets, n_rows, sums);
+  } else if (desc->mode == LAT_POOL_AVG) {
+    divide_by_counts(desc, offsets[0], offsets[pairs->n_kernels], n_rows, sums);
+  }
   lat__cpu_narrow(job->kernels, desc->dtype, sums, n, desc->y, first_row * desc->channels);
 }
 

@@ -5,6 +5,9 @@
 #include "backend/cpu/kernel/cpu_kernels.h"
 #include "core/context_internal.h"
 
+/// Least sum of weights that a weighted average divides by.
+#define LAT__MIN_WEIGHT 1e-12f
+
 /// The kernel table of the context's level.
 static inline const lat__cpu_kernels *lat__cpu_kernels_for(const lat_context *context) {
   return lat__cpu_kernels_of(context->cpu_level);
