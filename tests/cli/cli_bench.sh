@@ -84,6 +84,9 @@ run 0 "${quick[@]}" relu:n=100
 says stdout "of limit"
 says stdout "relu:cin=64,type=f32,scene=random,n=100"
 
+run 0 "${quick[@]}" --rounds 3 --json relu:n=100 gelu:n=100
+[ "$(wc -l <stdout)" = 2 ] || fail "three rounds of two problems gave $(wc -l <stdout) lines"
+
 # A problem that fails is named, and the others go on.
 LATTICE_SHARED=$work/none run 1 "${quick[@]}" --json relu:scene=cpu_lidar relu:n=10
 says stderr "relu:cin=64,type=f32,scene=cpu_lidar: scene: cannot open '$work/none/bench/cpu_lidar.bin'"
