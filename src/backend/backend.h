@@ -83,6 +83,12 @@ struct lat__backend {
   lat_status (*interpolate)(lat_context *context, const lat__interpolate_desc *desc);
   lat_status (*interpolate_grad)(lat_context *context, const lat__interpolate_grad_desc *desc);
 
+  /// Rows into a dense array, zero elsewhere; and rows read from it.
+  lat_status (*dense_scatter)(lat_context *context, const lat__dense_desc *desc);
+  lat_status (*dense_gather)(lat_context *context, const lat__dense_desc *desc);
+  /// Chosen cells as rows (b, x, y, z) in ascending order: `*rows` from lat__alloc of `context`, and their number.
+  lat_status (*dense_cells)(lat_context *context, const lat__dense_cells_desc *desc, int32_t **rows, int64_t *n_rows);
+
   // Limits.
 
   /// Multiply-add limit of all threads in 1e9 flops a second, measured for `seconds`.

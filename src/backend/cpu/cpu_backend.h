@@ -47,6 +47,12 @@ void lat__cpu_points_by_voxel(int64_t n_points, const int32_t *inverse_rows, int
 lat_status lat__cpu_voxel_reduce_grad(lat_context *context, const lat__voxel_reduce_grad_desc *desc);
 lat_status lat__cpu_interpolate_grad(lat_context *context, const lat__interpolate_grad_desc *desc);
 
+// cpu_dense.c
+lat_status lat__cpu_dense_scatter(lat_context *context, const lat__dense_desc *desc);
+lat_status lat__cpu_dense_gather(lat_context *context, const lat__dense_desc *desc);
+lat_status lat__cpu_dense_cells(lat_context *context, const lat__dense_cells_desc *desc, int32_t **rows,
+                                int64_t *n_rows);
+
 // cpu_interpolate.c
 lat_status lat__cpu_interpolate(lat_context *context, const lat__interpolate_desc *desc);
 
