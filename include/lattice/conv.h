@@ -61,6 +61,37 @@ LAT_API LAT_CHECKED lat_status lat_subm_conv3d(lat_context *context, const lat_t
                                                const lat_array_view *bias, const lat_conv3d_opts *opts,
                                                lat_tensor **out);
 
+/// What lat_conv3d_backward and lat_subm_conv3d_backward take besides the operands.
+typedef struct lat_conv3d_backward_opts {
+  size_t struct_bytes;            ///< sizeof(lat_conv3d_backward_opts)
+  const lat_conv3d_opts *forward; ///< options of the forward call, or NULL: the defaults
+  int32_t grads;                  ///< lat_grad_flags; 0: x, weight and bias
+} lat_conv3d_backward_opts;
+
+#define LAT_CONV3D_BACKWARD_OPTS_INIT                                                                                  \
+  { sizeof(lat_conv3d_backward_opts), NULL, 0 }
+
+/// Gradients of lat_conv3d: `grad_out` is the gradient of its result, `(rows of the result, C_out)` in the feature
+/// dtype. Over the edges (i, o, k) of the forward call's relation (the cached one),
+///
+///     x[i]      = sum of grad_out[o] W[k]^T       weight[k] = sum of X[i]^T grad_out[o]       bias = sum of grad_out
+///
+/// of x in ascending kernel index, with float32 fused multiply-add; of the weight likewise over fixed ranges of output
+/// rows that are added in order; of the bias in double, then float32. One rounding to the dtype; a sum of n
+/// products lies within 4 sqrt(n) 2^-23 sum|a b| before it. Same bits for any thread count and CPU level. Rows of x that
+/// no edge names (of duplicated rows all but the first) get 0. A packed weight has no gradient, its bias and x have.
+/// Errors: as lat_conv3d; INVALID_ARGUMENT ("grads" outside the flags; "a packed weight has no gradient"),
+/// INVALID_SHAPE ("grad_out must have shape (rows, C_out) of the result"), INVALID_DTYPE ("grad_out must match feature
+/// dtype").
+LAT_API LAT_CHECKED lat_status lat_conv3d_backward(lat_context *context, const lat_tensor *x, const lat_weight *weight,
+                                                   const lat_array_view *grad_out, const lat_conv3d_backward_opts *opts,
+                                                   lat_conv_grads *out);
+
+/// Gradients of lat_subm_conv3d. Errors: as lat_subm_conv3d and lat_conv3d_backward.
+LAT_API LAT_CHECKED lat_status lat_subm_conv3d_backward(lat_context *context, const lat_tensor *x,
+                                                        const lat_weight *weight, const lat_array_view *grad_out,
+                                                        const lat_conv3d_backward_opts *opts, lat_conv_grads *out);
+
 /// Bytes that are enough for any algorithm name.
 #define LAT_ALGORITHM_NAME_BYTES 64
 

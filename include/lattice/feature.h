@@ -25,6 +25,13 @@ extern "C" {
 LAT_API LAT_CHECKED lat_status lat_linear(lat_context *context, const lat_tensor *x, const lat_weight *weight,
                                           const lat_array_view *bias, lat_tensor **out);
 
+/// Gradients of lat_linear, as lat_conv3d_backward (conv.h) has them. `grad_out` is `(N, C_out)` of any float dtype, which
+/// the bias gradient takes over. `grads` combines lat_grad_flags (0: x, weight and bias). A packed weight has no gradient.
+/// Errors: as lat_linear; INVALID_ARGUMENT ("grads" outside the flags; "a packed weight has no gradient"), INVALID_SHAPE
+/// ("grad_out must have shape (rows, C_out) of the result").
+LAT_API LAT_CHECKED lat_status lat_linear_backward(lat_context *context, const lat_tensor *x, const lat_weight *weight,
+                                                   const lat_array_view *grad_out, int32_t grads, lat_conv_grads *out);
+
 /// `y[i] = table[indices[i]]`: indices `(N,)` of any integer dtype, table `(V, C)` float32, float16 or bfloat16; y is
 /// `(N, C)` of the table's dtype.
 /// Errors: INVALID_ARGUMENT (NULL; an index outside 0 .. V - 1: named), INVALID_SHAPE, INVALID_DTYPE, OUT_OF_MEMORY.

@@ -70,6 +70,22 @@ LAT_API lat_tensor *lat_tensor_retain(const lat_tensor *tensor);
 /// Drops a reference; NULL is accepted.
 LAT_API void lat_tensor_release(lat_tensor *tensor);
 
+/// Which gradients a backward function computes; values may be combined.
+typedef enum lat_grad_flags {
+  LAT_GRAD_ALL = 0,    ///< everything that can be had
+  LAT_GRAD_X = 1,      ///< of the features
+  LAT_GRAD_WEIGHT = 2, ///< of the weight or scale
+  LAT_GRAD_BIAS = 4    ///< of the bias or shift
+} lat_grad_flags;
+
+/// Gradients of an operation with a weight: owned arrays (release each), NULL for what was not asked for. On failure all
+/// are NULL.
+typedef struct lat_conv_grads {
+  lat_array *x;      ///< shape and dtype of the features
+  lat_array *weight; ///< shape (its layout) and dtype of the weight
+  lat_array *bias;   ///< `(C_out,)`
+} lat_conv_grads;
+
 #ifdef __cplusplus
 }
 #endif

@@ -75,6 +75,7 @@ typedef struct lat__weight_desc {
   const uint32_t *words; ///< packed
   const void *scales;    ///< packed
   const void *biases;    ///< packed
+  bool transposed;       ///< the forward's weight read the other way: its C_in is this call's c_out and the reverse
 } lat__weight_desc;
 
 /// Y = relation sum of X W, then + bias, then one rounding.
@@ -89,6 +90,20 @@ typedef struct lat__conv_desc {
   const float *bias; ///< (c_out,) as it is to be added, or NULL
   void *y;           ///< (n_out, c_out)
 } lat__conv_desc;
+
+/// Gradients of a convolution's weight and bias; each wanted one is not NULL.
+typedef struct lat__conv_grad_desc {
+  const lat__pairs *pairs; ///< of the forward call; NULL: row i meets row i under the only kernel element
+  int64_t n_in, n_out, c_in, c_out;
+  int32_t n_kernels;
+  lat_dtype dtype, dtype_grad; ///< of x, of grad
+  const void *x;               ///< (n_in, c_in)
+  const void *grad;            ///< (n_out, c_out)
+  lat__weight_form form;       ///< of `weight`; a dense one
+  lat_dtype dtype_weight;
+  void *weight;
+  void *bias; ///< (c_out,) of dtype_grad
+} lat__conv_grad_desc;
 
 /// Local pool.
 typedef struct lat__pool_desc {

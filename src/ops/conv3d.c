@@ -88,6 +88,29 @@ done:
   return status;
 }
 
+lat_status lat_conv3d_backward(lat_context *context, const lat_tensor *x, const lat_weight *weight,
+                               const lat_array_view *grad_out, const lat_conv3d_backward_opts *opts,
+                               lat_conv_grads *out) {
+  static const char op[] = "conv3d_backward";
+  lat_status status = LAT_STATUS_OK;
+  conv3d_setup setup = {.target = NULL};
+  lat_conv3d_backward_opts o;
+  lat__conv_operands operands = {.op = op};
+  lat_relation *relation = NULL;
+  lat_coords *out_coords = NULL;
+  LAT_TRY(lat__conv_backward_open(context, op, x, weight, opts, &o, out), done);
+  LAT_TRY(check_options(op, x, o.forward, &setup), done);
+  LAT_TRY(lat__conv_open(context, op, x, weight, NULL, &setup.geometry, &operands), done);
+  LAT_TRY(lat__conv_grad_dtype_check(op, grad_out, lat_tensor_dtype(x)), done);
+  LAT_TRY(get_relation(context, op, x, &setup, &relation, &out_coords), done);
+  LAT_TRY(lat__conv_backward(context, &operands, weight, relation, out_coords->n_rows, grad_out, o.grads, out), done);
+done:
+  lat_relation_release(relation);
+  lat_coords_release(out_coords);
+  lat__conv_close(&operands);
+  return status;
+}
+
 lat_status lat_conv3d_algorithm(lat_context *context, const lat_tensor *x, const lat_weight *weight,
                                 const lat_conv3d_opts *opts, char *name, size_t name_bytes) {
   static const char op[] = "conv3d_algorithm";

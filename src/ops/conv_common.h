@@ -51,4 +51,23 @@ LAT_CHECKED lat_status lat__conv_run(lat_context *context, lat__conv_operands *o
 LAT_CHECKED lat_status lat__conv_run_pairs(lat_context *context, lat__conv_operands *operands, const lat__pairs *pairs,
                                            const lat_coords *out_coords, lat_tensor **out);
 
+/// Checks the arguments that every backward function has, the flags (0 becomes all three) and that a packed weight is not
+/// asked for. Clears `*out`.
+LAT_CHECKED lat_status lat__conv_grads_check(const char *op, const lat_context *context, const lat_tensor *x,
+                                             const lat_weight *weight, int32_t *flags, lat_conv_grads *out);
+
+/// The same for the convolutions, with their options copied into `o`.
+LAT_CHECKED lat_status lat__conv_backward_open(const lat_context *context, const char *op, const lat_tensor *x,
+                                               const lat_weight *weight, const lat_conv3d_backward_opts *opts,
+                                               lat_conv3d_backward_opts *o, lat_conv_grads *out);
+
+/// What the backward functions share: gradients of the open `operands` (without bias) over `relation` (NULL: row i meets
+/// row i) whose output has `n_out` rows.
+LAT_CHECKED lat_status lat__conv_backward(lat_context *context, const lat__conv_operands *operands,
+                                          const lat_weight *weight, const lat_relation *relation, int64_t n_out,
+                                          const lat_array_view *grad_out, int32_t flags, lat_conv_grads *out);
+
+/// The convolutions' rule for grad_out: the feature dtype.
+LAT_CHECKED lat_status lat__conv_grad_dtype_check(const char *op, const lat_array_view *grad_out, lat_dtype dtype);
+
 #endif

@@ -49,6 +49,20 @@ static lat_status open_packed(const lat_quantized_weight *packed, lat__conv_oper
   return LAT_STATUS_OK;
 }
 
+/// Checks and opens x and weight.
+static lat_status open_operands(lat_context *context, const lat_weight *weight, lat__conv_operands *operands) {
+  const lat_tensor *x = operands->x;
+  lat_dtype dtype = lat_tensor_dtype(x);
+  operands->desc = (lat__conv_desc){.n_in = lat_tensor_count(x),
+                                    .c_in = lat_tensor_channels(x),
+                                    .n_kernels = 1,
+                                    .dtype = dtype,
+                                    .dtype_out = dtype,
+                                    .x = lat_tensor_feats(x).data};
+  if (weight->packed) return open_packed(weight->packed, operands);
+  return open_dense(context, &weight->dense, operands);
+}
+
 lat_status lat_linear(lat_context *context, const lat_tensor *x, const lat_weight *weight, const lat_array_view *bias,
                       lat_tensor **out) {
   static const char op[] = "linear";
@@ -59,21 +73,23 @@ lat_status lat_linear(lat_context *context, const lat_tensor *x, const lat_weigh
     status = lat_fail(LAT_STATUS_INVALID_ARGUMENT, "%s: weight: got NULL, expected a weight", op);
     goto done;
   }
-  lat_dtype dtype = lat_tensor_dtype(x);
-  operands.desc = (lat__conv_desc){.n_in = lat_tensor_count(x),
-                                   .c_in = lat_tensor_channels(x),
-                                   .n_kernels = 1,
-                                   .dtype = dtype,
-                                   .dtype_out = dtype,
-                                   .x = lat_tensor_feats(x).data};
-  if (weight->packed) {
-    LAT_TRY(open_packed(weight->packed, &operands), done);
-  } else {
-    LAT_TRY(open_dense(context, &weight->dense, &operands), done);
-  }
+  LAT_TRY(open_operands(context, weight, &operands), done);
   LAT_TRY(lat__conv_open_bias(context, bias, LAT_DTYPE_F32, &operands), done);
   if (bias && !weight->packed) operands.desc.dtype_out = lat__dtype_promote(operands.desc.dtype_out, bias->dtype);
   LAT_TRY(lat__conv_run(context, &operands, NULL, x->coords, out), done);
+done:
+  lat__conv_close(&operands);
+  return status;
+}
+
+lat_status lat_linear_backward(lat_context *context, const lat_tensor *x, const lat_weight *weight,
+                               const lat_array_view *grad_out, int32_t grads, lat_conv_grads *out) {
+  static const char op[] = "linear_backward";
+  lat_status status = LAT_STATUS_OK;
+  lat__conv_operands operands = {.op = op, .x = x};
+  LAT_TRY(lat__conv_grads_check(op, context, x, weight, &grads, out), done);
+  LAT_TRY(open_operands(context, weight, &operands), done);
+  LAT_TRY(lat__conv_backward(context, &operands, weight, NULL, lat_tensor_count(x), grad_out, grads, out), done);
 done:
   lat__conv_close(&operands);
   return status;

@@ -2,6 +2,7 @@
 
 #include <lattice/conv_normalized.h>
 
+#include "coords/coords_internal.h"
 #include "coords/tensor_internal.h"
 #include "core/compiler.h"
 #include "core/context_internal.h"
@@ -51,4 +52,27 @@ lat_status lat_subm_conv3d(lat_context *context, const lat_tensor *x, const lat_
 lat_status lat_normalized_subm_conv3d(lat_context *context, const lat_tensor *x, const lat_weight *weight,
                                       const lat_array_view *bias, const lat_conv3d_opts *opts, lat_tensor **out) {
   return run(context, "normalized_subm_conv3d", true, x, weight, bias, opts, out);
+}
+
+lat_status lat_subm_conv3d_backward(lat_context *context, const lat_tensor *x, const lat_weight *weight,
+                                    const lat_array_view *grad_out, const lat_conv3d_backward_opts *opts,
+                                    lat_conv_grads *out) {
+  static const char op[] = "subm_conv3d_backward";
+  lat_status status = LAT_STATUS_OK;
+  lat__geometry geometry;
+  lat_conv3d_backward_opts o;
+  lat__conv_operands operands = {.op = op};
+  lat_relation *relation = NULL;
+  LAT_TRY(lat__conv_backward_open(context, op, x, weight, opts, &o, out), done);
+  LAT_TRY(check_options(op, o.forward, &geometry, NULL), done);
+  LAT_TRY(lat__conv_open(context, op, x, weight, NULL, &geometry, &operands), done);
+  LAT_TRY(lat__conv_grad_dtype_check(op, grad_out, lat_tensor_dtype(x)), done);
+  if (!lat__geometry_pointwise(&geometry)) {
+    LAT_TRY(lat__relation_subm(context, op, x->coords, &geometry, &relation), done);
+  }
+  LAT_TRY(lat__conv_backward(context, &operands, weight, relation, x->coords->n_rows, grad_out, o.grads, out), done);
+done:
+  lat_relation_release(relation);
+  lat__conv_close(&operands);
+  return status;
 }

@@ -90,6 +90,52 @@ static void check_gather_gemm_f32(const checker *c) {
   }
 }
 
+static void check_outer_case(const checker *c, int64_t n_pairs, int64_t c_in, int64_t c_out, bool gathers) {
+  int64_t n_x = gathers ? 1 + random_below(30) : n_pairs, n_g = gathers ? 1 + random_below(30) : n_pairs;
+  int64_t x_stride = c_in + random_below(3), g_stride = c_out + random_below(3), y_stride = c_out + random_below(3);
+  int64_t x_floats = n_x > 0 ? (n_x - 1) * x_stride + c_in : 0, g_floats = n_g > 0 ? (n_g - 1) * g_stride + c_out : 0;
+  int64_t y_floats = c_in > 0 ? (c_in - 1) * y_stride + c_out : 0;
+  float *x = guarded_alloc((size_t)x_floats * sizeof *x), *g = guarded_alloc((size_t)g_floats * sizeof *g);
+  int32_t *in_rows = guarded_alloc((size_t)n_pairs * sizeof *in_rows);
+  uint16_t *out_rows = guarded_alloc((size_t)n_pairs * sizeof *out_rows);
+  fill_floats(x, x_floats);
+  fill_floats(g, g_floats);
+  for (int64_t p = 0; p < n_pairs; p++) {
+    in_rows[p] = (int32_t)(p == 0 ? n_x - 1 : random_below(n_x));
+    out_rows[p] = (uint16_t)(p == 0 ? n_g - 1 : random_below(n_g));
+  }
+  size_t bytes = (size_t)y_floats * sizeof(float);
+  float *y[2] = {guarded_output(bytes, 64), guarded_output(bytes, 0)};
+  fill_floats(y[0], y_floats);
+  memcpy(y[1], y[0], bytes);
+  const lat__cpu_kernels *tables[2] = {c->scalar, c->level};
+  for (int i = 0; i < 2; i++) {
+    lat__outer_gemm_args args = {.x = x,
+                                 .x_stride = x_stride,
+                                 .in_rows = gathers ? in_rows : NULL,
+                                 .g = g,
+                                 .g_stride = g_stride,
+                                 .out_rows = gathers ? out_rows : NULL,
+                                 .n_pairs = n_pairs,
+                                 .c_in = c_in,
+                                 .c_out = c_out,
+                                 .y = y[i],
+                                 .y_stride = y_stride};
+    tables[i]->outer_gemm_f32(&args);
+  }
+  assert_same_bytes("outer_gemm_f32", y[1], y[0], bytes); // gaps between rows included
+  guarded_check("outer_gemm_f32");
+  guarded_free_all();
+}
+
+static void check_outer_gemm_f32(const checker *c) {
+  for (int64_t c_in = 0; c_in <= 18; c_in++) {
+    for (int64_t c_out = 0; c_out <= 5 * c->level->lanes + 1; c_out++) {
+      check_outer_case(c, random_below(12), c_in, c_out, (c_in + c_out) % 2 == 0);
+    }
+  }
+}
+
 typedef void (*widen_fn)(const uint16_t *x, const int32_t *in_rows, int64_t n_rows, int64_t channels, float *rows);
 
 static void check_widen(const checker *c, const char *what, widen_fn scalar, widen_fn level) {

@@ -37,21 +37,26 @@ typedef struct panel_place {
   float *target; ///< (c_in, width)
 } panel_place;
 
-/// (C_out, K, C_in): a column of the panel is contiguous in memory.
+/// (C_out, K, C_in), or (K, C_in, C_out) transposed: a column of the panel is contiguous in memory.
 static void pack_by_column(const pack_job *job, const panel_place *at) {
   const lat__conv_desc *desc = job->desc;
-  int64_t step = desc->n_kernels * desc->c_in;
+  bool transposed = desc->weight.transposed;
+  int64_t step = transposed ? desc->c_in : desc->n_kernels * desc->c_in;
+  int64_t kernel_step = transposed ? desc->c_in * desc->c_out : desc->c_in;
   for (int64_t c = 0; c < at->n_real; c++) {
-    const float *source = job->dense + (at->first + c) * step + at->k * desc->c_in;
+    const float *source = job->dense + (at->first + c) * step + at->k * kernel_step;
     for (int64_t ci = 0; ci < desc->c_in; ci++) at->target[ci * at->width + c] = source[ci];
   }
 }
 
-/// (K, C_in, C_out): a row of the panel is contiguous in memory.
+/// (K, C_in, C_out), or (C_out, K, C_in) transposed: a row of the panel is contiguous in memory.
 static void pack_by_row(const pack_job *job, const panel_place *at) {
   const lat__conv_desc *desc = job->desc;
+  bool transposed = desc->weight.transposed;
+  int64_t step = transposed ? desc->n_kernels * desc->c_out : desc->c_out;
+  int64_t kernel_step = transposed ? desc->c_out : desc->c_in * desc->c_out;
   for (int64_t ci = 0; ci < desc->c_in; ci++) {
-    const float *source = job->dense + (at->k * desc->c_in + ci) * desc->c_out + at->first;
+    const float *source = job->dense + at->k * kernel_step + ci * step + at->first;
     memcpy(at->target + ci * at->width, source, (size_t)at->n_real * sizeof *source);
   }
 }
@@ -101,18 +106,41 @@ static void unpack_by_column(const pack_job *job, const panel_place *at) {
   }
 }
 
+/// Packed storage transposed: rows of the panel are the weight's output channels. The values are unpack_by_row's.
+static void unpack_transposed(const pack_job *job, const panel_place *at) {
+  const lat__conv_desc *desc = job->desc;
+  const lat__weight_desc *weight = &desc->weight;
+  int64_t n_words = weight->storage_in * weight->bits / 32, n_groups = weight->storage_in / weight->group_size;
+  bool one = desc->n_kernels == 1;
+  uint32_t mask = (1u << weight->bits) - 1u;
+  for (int64_t co = 0; co < desc->c_in; co++) {
+    for (int64_t c = 0; c < at->n_real; c++) {
+      int64_t ci = at->first + c, word = ci * weight->bits / 32, group = ci / weight->group_size;
+      int64_t word_at = one ? co * n_words + word : (at->k * n_words + word) * desc->c_in + co;
+      int64_t group_at = one ? co * n_groups + group : (at->k * n_groups + group) * desc->c_in + co;
+      float scale = lat__float_load(weight->dtype, weight->scales, group_at);
+      float bias = lat__float_load(weight->dtype, weight->biases, group_at);
+      uint32_t code = weight->words[word_at] >> (ci * weight->bits % 32) & mask;
+      at->target[co * at->width + c] = (float)code * scale + bias;
+    }
+  }
+}
+
 static void pack_range(void *arg, int64_t begin, int64_t end, int worker) {
   const pack_job *job = arg;
   const lat__conv_desc *desc = job->desc;
   bool packed = desc->weight.form == LAT__WEIGHT_PACKED;
-  bool by_column = packed ? desc->n_kernels == 1 : desc->weight.form == LAT__WEIGHT_OUT_KERNEL_IN;
+  bool transposed = desc->weight.transposed;
+  bool by_column = packed ? desc->n_kernels == 1 : (desc->weight.form == LAT__WEIGHT_OUT_KERNEL_IN) != transposed;
   (void)worker;
   for (int64_t item = begin; item < end; item++) {
     panel_place at = {.k = item / job->n_panels, .first = item % job->n_panels * job->panel_width};
     at.width = lat__min_i64(job->panel_width, job->columns - at.first);
     at.n_real = lat__min_i64(at.width, desc->c_out - at.first);
     at.target = job->panels + (at.k * job->columns + at.first) * desc->c_in;
-    if (packed) {
+    if (packed && transposed) {
+      unpack_transposed(job, &at);
+    } else if (packed) {
       (by_column ? unpack_by_column : unpack_by_row)(job, &at);
     } else {
       (by_column ? pack_by_column : pack_by_row)(job, &at);

@@ -50,6 +50,20 @@ typedef struct lat__activation_args {
   float alpha, beta, threshold;
 } lat__activation_args;
 
+/// Outer products of a pair list. Rows are `*_stride` floats apart.
+typedef struct lat__outer_gemm_args {
+  const float *x;
+  int64_t x_stride;
+  const int32_t *in_rows; ///< row of x of every pair; NULL: row p
+  const float *g;
+  int64_t g_stride;
+  const uint16_t *out_rows; ///< row of g of every pair; NULL: row p
+  int64_t n_pairs;
+  int64_t c_in, c_out;
+  float *y; ///< (c_in, c_out)
+  int64_t y_stride;
+} lat__outer_gemm_args;
+
 typedef struct lat__cpu_kernels {
   const char *level;     ///< "avx2"; NULL: this build lacks the level
   const char *gemm_name; ///< shape and level of gather_gemm_f32, e.g. "6x2v_avx2"

@@ -29,6 +29,7 @@
 #include "backend/cpu/kernel/gather_gemm_template.h"
 #include "backend/cpu/kernel/gelu_template.h"
 #include "backend/cpu/kernel/norm_template.h"
+#include "backend/cpu/kernel/outer_gemm_template.h"
 #include "backend/cpu/kernel/pool_template.h"
 
 extern const lat__cpu_kernels KERNEL(lat__kernels);
