@@ -48,6 +48,7 @@
 #include <lattice/conv_transpose.h>
 #include <lattice/coords.h>
 #include <lattice/dense.h>
+#include <lattice/dlpack.h>
 #include <lattice/entropy.h>
 #include <lattice/feature.h>
 #include <lattice/io.h>

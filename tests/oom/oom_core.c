@@ -55,6 +55,32 @@ static lat_status cast_body(lat_context *context) {
   return finish_array(status, array);
 }
 
+// Lends an array in both forms and takes it back: shared, and copied because it is transposed on the way.
+static lat_status dlpack_body(lat_context *context) {
+  const int64_t shape[] = {3, 2};
+  const double range[2] = {-1.0, 1.0};
+  lat_array *array = NULL, *taken = NULL, *copied = NULL;
+  lat_dlpack_managed *managed = NULL;
+  lat_dlpack_versioned *versioned = NULL;
+  lat_status status = lat_array_uniform(context, LAT_DTYPE_F32, 2, shape, range, 1, &array);
+  if (status == LAT_STATUS_OK) status = lat_array_to_dlpack(array, &managed);
+  if (status == LAT_STATUS_OK) status = lat_array_from_dlpack(context, managed, &taken);
+  if (status == LAT_STATUS_OK) status = lat_array_to_dlpack_versioned(array, &versioned);
+  if (status == LAT_STATUS_OK) {
+    versioned->tensor.shape[0] = 2;
+    versioned->tensor.shape[1] = 3;
+    versioned->tensor.stride[0] = 1;
+    versioned->tensor.stride[1] = 2;
+    status = lat_array_from_dlpack_versioned(context, versioned, &copied);
+  }
+  if (managed && !taken) managed->deleter(managed);
+  if (versioned && !copied) versioned->deleter(versioned);
+  lat_array_release(array);
+  if (status == LAT_STATUS_OK) lat_test_oom_record_view(lat_array_as_view(taken));
+  lat_array_release(taken);
+  return finish_array(status, copied);
+}
+
 static int n_released;
 
 static void count_release(void *user) {
@@ -96,6 +122,7 @@ OOM_TEST(create_body)
 OOM_TEST(full_body)
 OOM_TEST(uniform_body)
 OOM_TEST(cast_body)
+OOM_TEST(dlpack_body)
 OOM_TEST(wrap_body)
 OOM_TEST(reuse_body)
 
@@ -121,10 +148,11 @@ static void memory_cap_is_an_error(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(nothing_body_survives), cmocka_unit_test(create_body_survives),
-      cmocka_unit_test(full_body_survives),    cmocka_unit_test(uniform_body_survives),
-      cmocka_unit_test(cast_body_survives),    cmocka_unit_test(wrap_body_survives),
-      cmocka_unit_test(reuse_body_survives),   cmocka_unit_test(memory_cap_is_an_error),
+      cmocka_unit_test(nothing_body_survives),  cmocka_unit_test(create_body_survives),
+      cmocka_unit_test(full_body_survives),     cmocka_unit_test(uniform_body_survives),
+      cmocka_unit_test(cast_body_survives),     cmocka_unit_test(dlpack_body_survives),
+      cmocka_unit_test(wrap_body_survives),     cmocka_unit_test(reuse_body_survives),
+      cmocka_unit_test(memory_cap_is_an_error),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
