@@ -75,6 +75,8 @@ struct lat__backend {
   lat_status (*row_sums)(lat_context *context, const lat__row_sums_desc *desc);
   lat_status (*channel_stats)(lat_context *context, const lat__channel_stats_desc *desc);
   lat_status (*norm)(lat_context *context, const lat__norm_desc *desc);
+  lat_status (*norm_items)(lat_context *context, const lat__norm_items_desc *desc);
+  lat_status (*norm_rows_grad)(lat_context *context, const lat__norm_rows_grad_desc *desc);
   lat_status (*join_binary)(lat_context *context, const lat__join_desc *desc);
   lat_status (*join_cat)(lat_context *context, const lat__join_desc *desc);
   lat_status (*gather)(lat_context *context, const lat__gather_desc *desc);

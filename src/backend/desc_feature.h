@@ -2,6 +2,8 @@
 #ifndef LATTICE_BACKEND_DESC_FEATURE_H
 #define LATTICE_BACKEND_DESC_FEATURE_H
 
+#include <stdbool.h>
+
 #include <lattice/activation.h>
 
 /// Activation with its parameters: y = f(x), or y = f'(x) * grad when `grad` is given.
@@ -52,5 +54,33 @@ typedef struct lat__row_sums_desc {
   const void *x;
   void *y; ///< (n_rows, channels)
 } lat__row_sums_desc;
+
+/// Norm over the rows of every batch item, in groups of channels, in double with one rounding; or its gradient.
+typedef struct lat__norm_items_desc {
+  int64_t channels, n_items, groups; ///< groups divides channels
+  lat_dtype dtype_in, dtype_grad, dtype_out;
+  float eps;
+  const int64_t *item_offsets; ///< n_items + 1
+  const int32_t *item_rows;    ///< NULL: entry r is row r
+  const float *mean, *var;     ///< given statistics (channels,), with one item; NULL: of the rows
+  const float *weight, *bias;  ///< or NULL
+  const void *x;
+  bool has_grad;                  ///< the gradient is asked for
+  const void *grad;               ///< of the result
+  void *y;                        ///< result, or gradient of x; NULL: not wanted
+  float *weight_grad, *bias_grad; ///< (channels,) or NULL
+} lat__norm_items_desc;
+
+/// Gradient of layer and RMS norm.
+typedef struct lat__norm_rows_grad_desc {
+  bool is_rms;
+  int64_t n_rows, channels;
+  lat_dtype dtype_in, dtype_grad;
+  float eps;
+  const float *weight; ///< or NULL
+  const void *x, *grad;
+  void *y;                        ///< of dtype_in; NULL: not wanted
+  float *weight_grad, *bias_grad; ///< (channels,) or NULL
+} lat__norm_rows_grad_desc;
 
 #endif

@@ -6,16 +6,9 @@
 #include "core/array_internal.h"
 #include "core/compiler.h"
 #include "core/context_internal.h"
-#include "ops/feature_internal.h"
+#include "ops/norm_internal.h"
 
 #define DEFAULT_EPS 1e-5
-
-/// Parameters of a call, widened to float32; NULL where the caller gave none.
-typedef struct norm_parameters {
-  lat_array *weight, *bias, *mean, *var;
-  float eps;
-  lat_dtype dtype_out; ///< promotion of the features and every given parameter
-} norm_parameters;
 
 static lat_status check_absent(const char *op, const char *name, const lat_array_view *view) {
   if (!view) return LAT_STATUS_OK;
@@ -31,24 +24,25 @@ static lat_status check_eps(const char *op, double eps, float *out) {
 }
 
 static lat_status take_parameter(lat_context *context, const char *op, const char *name, const lat_array_view *view,
-                                 int64_t channels, norm_parameters *parameters, lat_array **out) {
+                                 int64_t channels, lat__norm_parameters *parameters, lat_array **out) {
   lat_status status = lat__channel_vector(context, op, name, view, channels, LAT_DTYPE_F32, out);
   if (!status && view) parameters->dtype_out = lat__dtype_promote(parameters->dtype_out, view->dtype);
   return status;
 }
 
-static void release_parameters(norm_parameters *parameters) {
+void lat__norm_parameters_release(lat__norm_parameters *parameters) {
   lat_array_release(parameters->weight);
   lat_array_release(parameters->bias);
   lat_array_release(parameters->mean);
   lat_array_release(parameters->var);
 }
 
-static lat_status check_inputs(lat_context *context, const char *op, lat__norm kind, const lat_tensor *x,
-                               const lat_norm_opts *opts, norm_parameters *parameters) {
+lat_status lat__norm_parameters_take(lat_context *context, const char *op, lat__norm kind, const lat_tensor *x,
+                                     const lat_norm_opts *opts, lat__norm_parameters *parameters) {
   lat_status status = LAT_STATUS_OK;
   int64_t channels = lat_tensor_channels(x);
   lat_norm_opts o;
+  *parameters = (lat__norm_parameters){.eps = 0.0f};
   parameters->dtype_out = lat_tensor_dtype(x);
   LAT_TRY(lat__opts_copy(op, opts, sizeof o, &o), done);
   LAT_TRY(check_eps(op, o.eps, &parameters->eps), done);
@@ -57,6 +51,8 @@ static lat_status check_inputs(lat_context *context, const char *op, lat__norm k
     LAT_TRY(check_absent(op, "var", o.var), done);
   }
   if (kind == LAT__NORM_RMS) LAT_TRY(check_absent(op, "bias", o.bias), done);
+  if (o.weight) parameters->dtype_weight = o.weight->dtype;
+  if (o.bias) parameters->dtype_bias = o.bias->dtype;
   LAT_TRY(take_parameter(context, op, "weight", o.weight, channels, parameters, &parameters->weight), done);
   LAT_TRY(take_parameter(context, op, "bias", o.bias, channels, parameters, &parameters->bias), done);
   LAT_TRY(take_parameter(context, op, "mean", o.mean, channels, parameters, &parameters->mean), done);
@@ -67,7 +63,7 @@ done:
 
 /// Fills the statistics that the caller left to us.
 static lat_status take_statistics(lat_context *context, const char *op, const lat_tensor *x,
-                                  norm_parameters *parameters) {
+                                  lat__norm_parameters *parameters) {
   lat_status status = LAT_STATUS_OK;
   lat_array *mean = NULL, *var = NULL;
   lat_array_view view = x->feats->view;
@@ -89,17 +85,13 @@ done:
   return status;
 }
 
-static const float *values_of(lat_array *array) {
-  return array ? lat_array_data(array) : NULL;
-}
-
 static lat_status norm_run(lat_context *context, const char *op, lat__norm kind, const lat_tensor *x,
                            const lat_norm_opts *opts, lat_tensor **out) {
   lat_status status = LAT_STATUS_OK;
   lat_array *feats = NULL;
-  norm_parameters parameters = {.eps = 0.0f};
+  lat__norm_parameters parameters = {.eps = 0.0f};
   LAT_TRY(lat__op_check(op, context, "x", x, out), done);
-  LAT_TRY(check_inputs(context, op, kind, x, opts, &parameters), done);
+  LAT_TRY(lat__norm_parameters_take(context, op, kind, x, opts, &parameters), done);
   lat_array_view view = x->feats->view;
   LAT_TRY(lat__array_new_2d(context, op, parameters.dtype_out, view.shape[0], view.shape[1], &feats), done);
   if (kind == LAT__NORM_BATCH && view.shape[0] > 0) LAT_TRY(take_statistics(context, op, x, &parameters), done);
@@ -109,16 +101,16 @@ static lat_status norm_run(lat_context *context, const char *op, lat__norm kind,
                          .dtype_in = view.dtype,
                          .dtype_out = parameters.dtype_out,
                          .eps = parameters.eps,
-                         .mean = values_of(parameters.mean),
-                         .var = values_of(parameters.var),
-                         .weight = values_of(parameters.weight),
-                         .bias = values_of(parameters.bias),
+                         .mean = lat__norm_values(parameters.mean),
+                         .var = lat__norm_values(parameters.var),
+                         .weight = lat__norm_values(parameters.weight),
+                         .bias = lat__norm_values(parameters.bias),
                          .x = view.data,
                          .y = lat_array_data(feats)};
   LAT_TRY(lat__backend_of(context)->norm(context, &desc), done);
   LAT_TRY(lat__tensor_new(context, op, x->coords, feats, x, out), done);
 done:
-  release_parameters(&parameters);
+  lat__norm_parameters_release(&parameters);
   lat_array_release(feats);
   return status;
 }
@@ -133,4 +125,48 @@ lat_status lat_layer_norm(lat_context *context, const lat_tensor *x, const lat_n
 
 lat_status lat_rms_norm(lat_context *context, const lat_tensor *x, const lat_norm_opts *opts, lat_tensor **out) {
   return norm_run(context, "rms_norm", LAT__NORM_RMS, x, opts, out);
+}
+
+static lat_status check_momentum(const char *op, double momentum) {
+  if (momentum >= 0.0 && momentum <= 1.0) return LAT_STATUS_OK;
+  return lat_fail(LAT_STATUS_INVALID_ARGUMENT, "%s: momentum must be in [0, 1]: got %g, expected 0 to 1", op, momentum);
+}
+
+/// running = (1 - momentum) * running + momentum * batch, in double, rounded once.
+static void mix(int64_t n, double momentum, const float *batch, float *running) {
+  for (int64_t c = 0; c < n; c++) {
+    running[c] = (float)((1.0 - momentum) * (double)running[c] + momentum * (double)batch[c]);
+  }
+}
+
+lat_status lat_batch_norm_update_running(lat_context *context, const lat_tensor *x, const lat_array_view *running_mean,
+                                         const lat_array_view *running_var, double momentum, lat_running_stats *out) {
+  static const char op[] = "batch_norm_update_running";
+  lat_status status = LAT_STATUS_OK;
+  lat_array *mean = NULL, *var = NULL;
+  lat__norm_parameters batch = {.eps = 0.0f};
+  if (!out) return lat_fail(LAT_STATUS_INVALID_ARGUMENT, "%s: out: got NULL, expected a place for the statistics", op);
+  *out = (lat_running_stats){NULL, NULL};
+  if (!context) return lat_fail(LAT_STATUS_INVALID_ARGUMENT, "%s: context: got NULL, expected a context", op);
+  LAT_TRY(lat__tensor_check(op, "x", x), done);
+  if (!running_mean || !running_var) {
+    status = lat_fail(LAT_STATUS_INVALID_ARGUMENT, "%s: %s: got NULL, expected a view", op,
+                      running_mean ? "running_var" : "running_mean");
+    goto done;
+  }
+  LAT_TRY(check_momentum(op, momentum), done);
+  int64_t channels = lat_tensor_channels(x);
+  LAT_TRY(lat__channel_vector(context, op, "running_mean", running_mean, channels, LAT_DTYPE_F32, &mean), done);
+  LAT_TRY(lat__channel_vector(context, op, "running_var", running_var, channels, LAT_DTYPE_F32, &var), done);
+  if (lat_tensor_count(x) > 0) {
+    LAT_TRY(take_statistics(context, op, x, &batch), done);
+    mix(channels, momentum, lat__norm_values(batch.mean), lat_array_data(mean));
+    mix(channels, momentum, lat__norm_values(batch.var), lat_array_data(var));
+  }
+  *out = (lat_running_stats){lat_array_retain(mean), lat_array_retain(var)};
+done:
+  lat__norm_parameters_release(&batch);
+  lat_array_release(mean);
+  lat_array_release(var);
+  return status;
 }

@@ -2,6 +2,7 @@
 #include "ref/ref_feature.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 double ref_relu(double x) {
   return isnan(x) || x > 0 ? x : 0.0;
@@ -148,4 +149,28 @@ void ref_softmax_grad(const double *x, const double *dy, int64_t n_rows, int64_t
     for (int64_t c = r * channels; c < (r + 1) * channels; c++) dot += dy[c] * dx[c];
     for (int64_t c = r * channels; c < (r + 1) * channels; c++) dx[c] = dx[c] * (dy[c] - (double)dot);
   }
+}
+
+void ref_group_norm(const ref_norm *norm, const int32_t *rows, int64_t groups, const double *x, double *y) {
+  int64_t width = norm->channels / groups, n_items = 0;
+  double *values = malloc(((size_t)(norm->n_rows * width) + 1) * sizeof *values);
+  for (int64_t r = 0; r < norm->n_rows; r++) n_items = rows[4 * r] >= n_items ? rows[4 * r] + 1 : n_items;
+  for (int64_t item = 0; item < n_items; item++) {
+    for (int64_t first = 0; first < norm->channels; first += width) {
+      int64_t n = 0;
+      double mean = 0, var = 0;
+      for (int64_t i = 0; i < norm->n_rows * norm->channels; i++) {
+        int64_t c = i % norm->channels;
+        if (rows[4 * (i / norm->channels)] == item && c >= first && c < first + width) values[n++] = x[i];
+      }
+      if (n == 0) continue;
+      moments(values, n, 1, &mean, &var);
+      for (int64_t i = 0; i < norm->n_rows * norm->channels; i++) {
+        int64_t c = i % norm->channels;
+        if (rows[4 * (i / norm->channels)] != item || c < first || c >= first + width) continue;
+        y[i] = scaled(norm, c, (x[i] - mean) / sqrt(var + norm->eps));
+      }
+    }
+  }
+  free(values);
 }

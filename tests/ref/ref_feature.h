@@ -38,4 +38,7 @@ void ref_batch_norm(const ref_norm *norm, const double *x, double *y);
 void ref_layer_norm(const ref_norm *norm, const double *x, double *y);
 void ref_rms_norm(const ref_norm *norm, const double *x, double *y);
 
+/// Group norm per batch item; `rows` (n_rows, 4) starts each row with its batch. groups = channels is instance norm.
+void ref_group_norm(const ref_norm *norm, const int32_t *rows, int64_t groups, const double *x, double *y);
+
 #endif

@@ -42,6 +42,8 @@ static const lat__backend cpu_backend = {
     .row_sums = lat__cpu_row_sums,
     .channel_stats = lat__cpu_channel_stats,
     .norm = lat__cpu_norm,
+    .norm_items = lat__cpu_norm_items,
+    .norm_rows_grad = lat__cpu_norm_rows_grad,
     .join_binary = lat__cpu_join_binary,
     .join_cat = lat__cpu_join_cat,
 };

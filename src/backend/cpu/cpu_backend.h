@@ -93,4 +93,8 @@ lat_status lat__cpu_row_sums(lat_context *context, const lat__row_sums_desc *des
 lat_status lat__cpu_pool_grad(lat_context *context, const lat__pool_grad_desc *desc);
 lat_status lat__cpu_max_pool_jvp(lat_context *context, const lat__pool_grad_desc *desc);
 
+// cpu_norm_items.c, cpu_norm_rows_grad.c
+lat_status lat__cpu_norm_items(lat_context *context, const lat__norm_items_desc *desc);
+lat_status lat__cpu_norm_rows_grad(lat_context *context, const lat__norm_rows_grad_desc *desc);
+
 #endif
