@@ -92,6 +92,22 @@ LAT_API LAT_CHECKED lat_status lat_subm_conv3d_backward(lat_context *context, co
                                                         const lat_weight *weight, const lat_array_view *grad_out,
                                                         const lat_conv3d_backward_opts *opts, lat_conv_grads *out);
 
+/// Tangents of the operands of lat_conv3d: views of the operands' shapes and dtypes (a bias of any float dtype), NULL for
+/// zero. At least one is given.
+typedef struct lat_conv_tangents {
+  const lat_array_view *x;
+  const lat_array_view *weight; ///< of a dense weight
+  const lat_array_view *bias;
+} lat_conv_tangents;
+
+/// Forward-mode product of lat_conv3d: `conv(dx, W) + conv(x, dW) + dbias`, a tensor like the result of lat_conv3d. One
+/// sum of all products with one rounding, under each kernel element those of dx first.
+/// Errors: as lat_conv3d; INVALID_ARGUMENT (NULL; "no tangent was given"; "a packed weight has no tangent"),
+/// INVALID_SHAPE and INVALID_DTYPE ("the tangent of <name> must have its shape", "… its dtype").
+LAT_API LAT_CHECKED lat_status lat_conv3d_jvp(lat_context *context, const lat_tensor *x, const lat_weight *weight,
+                                              const lat_conv_tangents *tangents, const lat_conv3d_opts *opts,
+                                              lat_tensor **out);
+
 /// Bytes that are enough for any algorithm name.
 #define LAT_ALGORITHM_NAME_BYTES 64
 

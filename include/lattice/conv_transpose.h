@@ -42,6 +42,21 @@ LAT_API LAT_CHECKED lat_status lat_inverse_conv3d(lat_context *context, const la
                                                   const lat_array_view *bias, const lat_conv3d_opts *opts,
                                                   lat_tensor **out);
 
+/// Gradients of the three, as lat_conv3d_backward has them; `opts->forward` are the options of the forward call
+/// (required for lat_inverse_conv3d, whose coordinates it holds).
+/// Errors: as the forward call and lat_conv3d_backward.
+LAT_API LAT_CHECKED lat_status lat_conv_transpose3d_backward(lat_context *context, const lat_tensor *x,
+                                                             const lat_weight *weight, const lat_array_view *grad_out,
+                                                             const lat_conv3d_backward_opts *opts, lat_conv_grads *out);
+LAT_API LAT_CHECKED lat_status lat_generative_conv_transpose3d_backward(lat_context *context, const lat_tensor *x,
+                                                                        const lat_weight *weight,
+                                                                        const lat_array_view *grad_out,
+                                                                        const lat_conv3d_backward_opts *opts,
+                                                                        lat_conv_grads *out);
+LAT_API LAT_CHECKED lat_status lat_inverse_conv3d_backward(lat_context *context, const lat_tensor *x,
+                                                           const lat_weight *weight, const lat_array_view *grad_out,
+                                                           const lat_conv3d_backward_opts *opts, lat_conv_grads *out);
+
 #ifdef __cplusplus
 }
 #endif

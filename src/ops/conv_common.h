@@ -61,11 +61,39 @@ LAT_CHECKED lat_status lat__conv_backward_open(const lat_context *context, const
                                                const lat_weight *weight, const lat_conv3d_backward_opts *opts,
                                                lat_conv3d_backward_opts *o, lat_conv_grads *out);
 
-/// What the backward functions share: gradients of the open `operands` (without bias) over `relation` (NULL: row i meets
-/// row i) whose output has `n_out` rows.
+/// What a backward call asks for.
+typedef struct lat__conv_backward_call {
+  const lat_weight *weight;       ///< as the caller gave it
+  const lat_relation *relation;   ///< of the forward call; NULL: row i meets row i
+  bool inverse;                   ///< the forward call went from the relation's outputs to its inputs
+  int64_t n_out;                  ///< rows of the forward call's result
+  const lat_array_view *grad_out; ///< not checked yet
+  int32_t grads;                  ///< lat_grad_flags, at least one
+} lat__conv_backward_call;
+
+/// What the backward functions share: gradients of the open `operands` (without bias).
 LAT_CHECKED lat_status lat__conv_backward(lat_context *context, const lat__conv_operands *operands,
-                                          const lat_weight *weight, const lat_relation *relation, int64_t n_out,
-                                          const lat_array_view *grad_out, int32_t flags, lat_conv_grads *out);
+                                          const lat__conv_backward_call *call, lat_conv_grads *out);
+
+/// Operands whose convolution is a forward-mode product: (dx, W), (x, dW), or the two side by side along C_in.
+/// Zero-initialise.
+typedef struct lat__tangent_operands {
+  lat_tensor *x;     ///< retained
+  lat_array *memory; ///< of the joined weight; NULL: the caller's
+  lat_weight weight;
+} lat__tangent_operands;
+
+/// Joins checked operands and tangents.
+LAT_CHECKED lat_status lat__conv_tangents_open(lat_context *context, const char *op, const lat_tensor *x,
+                                               const lat_weight *weight, const lat_conv_tangents *tangents,
+                                               lat__tangent_operands *joined);
+
+/// Frees what the joined operands hold.
+void lat__conv_tangents_close(lat__tangent_operands *joined);
+
+/// Checks that a tangent (argument `name`) has the shape and dtype of what it is a tangent of.
+LAT_CHECKED lat_status lat__conv_tangent_check(const char *op, const char *name, const lat_array_view *tangent,
+                                               const lat_array_view *of);
 
 /// The convolutions' rule for grad_out: the feature dtype.
 LAT_CHECKED lat_status lat__conv_grad_dtype_check(const char *op, const lat_array_view *grad_out, lat_dtype dtype);

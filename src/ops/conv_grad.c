@@ -66,8 +66,18 @@ static lat_status open_grad_out(lat_context *context, const lat__conv_operands *
   return lat__view_contiguous_array(context, op, view, out);
 }
 
-static lat_status grad_of_x(lat_context *context, const lat__conv_operands *operands, const lat_relation *relation,
-                            const lat_array *grad, lat_array **out) {
+/// The forward call's pairs, seen from its result or from its input; NULL without a relation.
+static lat_status pairs_of(lat_context *context, const lat__conv_backward_call *call, bool from_input,
+                           const lat__pairs **out) {
+  *out = NULL;
+  if (!call->relation) return LAT_STATUS_OK;
+  if (from_input != call->inverse) return lat__relation_pairs_by_input(context, call->relation, out);
+  *out = &call->relation->pairs;
+  return LAT_STATUS_OK;
+}
+
+static lat_status grad_of_x(lat_context *context, const lat__conv_operands *operands,
+                            const lat__conv_backward_call *call, const lat_array *grad, lat_array **out) {
   lat_status status = LAT_STATUS_OK;
   lat_array *result = NULL;
   lat__conv_desc desc = operands->desc;
@@ -80,8 +90,7 @@ static lat_status grad_of_x(lat_context *context, const lat__conv_operands *oper
   desc.x = grad->view.data;
   desc.weight.transposed = true;
   desc.bias = NULL;
-  desc.pairs = NULL;
-  if (relation) LAT_TRY(lat__relation_pairs_by_input(context, relation, &desc.pairs), done);
+  LAT_TRY(pairs_of(context, call, true, &desc.pairs), done);
   LAT_TRY(lat__array_new_2d(context, operands->op, desc.dtype_out, desc.n_out, desc.c_out, &result), done);
   desc.y = lat_array_data(result);
   LAT_TRY(lat__backend_of(context)->conv(context, &desc), done);
@@ -92,14 +101,12 @@ done:
   return status;
 }
 
-/// Gradients of weight (`weight_view` NULL: not wanted) and bias.
-static lat_status grad_of_weight(lat_context *context, const lat__conv_operands *operands, const lat__pairs *pairs,
-                                 const lat_array *grad, const lat_array_view *weight_view, bool wants_bias,
-                                 lat_conv_grads *out) {
+/// Gradients of weight and bias, as far as they are wanted.
+static lat_status grad_of_weight(lat_context *context, const lat__conv_operands *operands,
+                                 const lat__conv_backward_call *call, const lat_array *grad, lat_conv_grads *out) {
   lat_status status = LAT_STATUS_OK;
   const lat__conv_desc *forward = &operands->desc;
-  lat__conv_grad_desc desc = {.pairs = pairs,
-                              .n_in = forward->n_in,
+  lat__conv_grad_desc desc = {.n_in = forward->n_in,
                               .n_out = grad->view.shape[0],
                               .c_in = forward->c_in,
                               .c_out = forward->c_out,
@@ -110,13 +117,15 @@ static lat_status grad_of_weight(lat_context *context, const lat__conv_operands 
                               .grad = grad->view.data,
                               .form = forward->weight.form,
                               .dtype_weight = forward->weight.dtype};
-  if (weight_view) {
+  LAT_TRY(pairs_of(context, call, false, &desc.pairs), done);
+  if (call->grads & LAT_GRAD_WEIGHT) {
+    const lat_array_view *weight_view = &call->weight->dense;
     LAT_TRY(
         lat__array_new(context, operands->op, weight_view->dtype, weight_view->rank, weight_view->shape, &out->weight),
         done);
     desc.weight = lat_array_data(out->weight);
   }
-  if (wants_bias) {
+  if (call->grads & LAT_GRAD_BIAS) {
     LAT_TRY(lat__array_new_1d(context, operands->op, desc.dtype_grad, desc.c_out, &out->bias), done);
     desc.bias = lat_array_data(out->bias);
   }
@@ -125,19 +134,15 @@ done:
   return status;
 }
 
-lat_status lat__conv_backward(lat_context *context, const lat__conv_operands *operands, const lat_weight *weight,
-                              const lat_relation *relation, int64_t n_out, const lat_array_view *grad_out,
-                              int32_t flags, lat_conv_grads *out) {
+lat_status lat__conv_backward(lat_context *context, const lat__conv_operands *operands,
+                              const lat__conv_backward_call *call, lat_conv_grads *out) {
   lat_status status = LAT_STATUS_OK;
   lat_array *grad = NULL;
   lat_conv_grads grads = {NULL, NULL, NULL};
-  LAT_TRY(open_grad_out(context, operands, n_out, grad_out, &grad), done);
-  if (flags & LAT_GRAD_X) LAT_TRY(grad_of_x(context, operands, relation, grad, &grads.x), done);
-  if (flags & (LAT_GRAD_WEIGHT | LAT_GRAD_BIAS)) {
-    const lat_array_view *weight_view = flags & LAT_GRAD_WEIGHT ? &weight->dense : NULL;
-    LAT_TRY(grad_of_weight(context, operands, relation ? &relation->pairs : NULL, grad, weight_view,
-                           flags & LAT_GRAD_BIAS, &grads),
-            done);
+  LAT_TRY(open_grad_out(context, operands, call->n_out, call->grad_out, &grad), done);
+  if (call->grads & LAT_GRAD_X) LAT_TRY(grad_of_x(context, operands, call, grad, &grads.x), done);
+  if (call->grads & (LAT_GRAD_WEIGHT | LAT_GRAD_BIAS)) {
+    LAT_TRY(grad_of_weight(context, operands, call, grad, &grads), done);
   }
   *out = grads;
   grads = (lat_conv_grads){NULL, NULL, NULL};

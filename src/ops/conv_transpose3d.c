@@ -97,3 +97,40 @@ lat_status lat_normalized_generative_conv_transpose3d(lat_context *context, cons
   static const transpose_op op = {"normalized_generative_conv_transpose3d", true, true};
   return run(context, &op, x, weight, bias, opts, out);
 }
+
+static lat_status run_backward(lat_context *context, const transpose_op *op, const lat_tensor *x,
+                               const lat_weight *weight, const lat_array_view *grad_out,
+                               const lat_conv3d_backward_opts *opts, lat_conv_grads *out) {
+  lat_status status = LAT_STATUS_OK;
+  transpose_setup setup = {.target = NULL};
+  lat_conv3d_backward_opts o;
+  lat__conv_operands operands = {.op = op->name};
+  lat_relation *relation = NULL;
+  lat_coords *out_coords = NULL;
+  LAT_TRY(lat__conv_backward_open(context, op->name, x, weight, opts, &o, out), done);
+  LAT_TRY(check_options(op, x, o.forward, &setup), done);
+  LAT_TRY(lat__conv_open(context, op->name, x, weight, NULL, &setup.geometry, &operands), done);
+  LAT_TRY(lat__conv_grad_dtype_check(op->name, grad_out, lat_tensor_dtype(x)), done);
+  LAT_TRY(get_relation(context, op, x, &setup, &relation, &out_coords), done);
+  lat__conv_backward_call call = {weight, relation, false, out_coords->n_rows, grad_out, o.grads};
+  LAT_TRY(lat__conv_backward(context, &operands, &call, out), done);
+done:
+  lat_relation_release(relation);
+  lat_coords_release(out_coords);
+  lat__conv_close(&operands);
+  return status;
+}
+
+lat_status lat_conv_transpose3d_backward(lat_context *context, const lat_tensor *x, const lat_weight *weight,
+                                         const lat_array_view *grad_out, const lat_conv3d_backward_opts *opts,
+                                         lat_conv_grads *out) {
+  static const transpose_op op = {"conv_transpose3d_backward", false, false};
+  return run_backward(context, &op, x, weight, grad_out, opts, out);
+}
+
+lat_status lat_generative_conv_transpose3d_backward(lat_context *context, const lat_tensor *x, const lat_weight *weight,
+                                                    const lat_array_view *grad_out,
+                                                    const lat_conv3d_backward_opts *opts, lat_conv_grads *out) {
+  static const transpose_op op = {"generative_conv_transpose3d_backward", true, false};
+  return run_backward(context, &op, x, weight, grad_out, opts, out);
+}

@@ -65,3 +65,29 @@ done:
   lat__conv_close(&operands);
   return status;
 }
+
+lat_status lat_inverse_conv3d_backward(lat_context *context, const lat_tensor *x, const lat_weight *weight,
+                                       const lat_array_view *grad_out, const lat_conv3d_backward_opts *opts,
+                                       lat_conv_grads *out) {
+  static const char op[] = "inverse_conv3d_backward";
+  lat_status status = LAT_STATUS_OK;
+  lat__geometry geometry;
+  lat_conv3d_backward_opts o;
+  lat__conv_operands operands = {.op = op};
+  const lat_coords *fine = NULL;
+  lat_relation *relation = NULL;
+  lat_coords *coarse = NULL;
+  LAT_TRY(lat__conv_backward_open(context, op, x, weight, opts, &o, out), done);
+  LAT_TRY(check_options(op, o.forward, &geometry, &fine), done);
+  LAT_TRY(lat__conv_open(context, op, x, weight, NULL, &geometry, &operands), done);
+  LAT_TRY(lat__conv_grad_dtype_check(op, grad_out, lat_tensor_dtype(x)), done);
+  LAT_TRY(lat__relation_forward(context, op, fine, &geometry, &relation, &coarse), done);
+  LAT_TRY(check_coarse(op, x, coarse), done);
+  lat__conv_backward_call call = {weight, relation, true, fine->n_rows, grad_out, o.grads};
+  LAT_TRY(lat__conv_backward(context, &operands, &call, out), done);
+done:
+  lat_relation_release(relation);
+  lat_coords_release(coarse);
+  lat__conv_close(&operands);
+  return status;
+}

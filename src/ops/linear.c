@@ -89,7 +89,8 @@ lat_status lat_linear_backward(lat_context *context, const lat_tensor *x, const 
   lat__conv_operands operands = {.op = op, .x = x};
   LAT_TRY(lat__conv_grads_check(op, context, x, weight, &grads, out), done);
   LAT_TRY(open_operands(context, weight, &operands), done);
-  LAT_TRY(lat__conv_backward(context, &operands, weight, NULL, lat_tensor_count(x), grad_out, grads, out), done);
+  lat__conv_backward_call call = {weight, NULL, false, lat_tensor_count(x), grad_out, grads};
+  LAT_TRY(lat__conv_backward(context, &operands, &call, out), done);
 done:
   lat__conv_close(&operands);
   return status;

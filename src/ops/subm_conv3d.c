@@ -70,7 +70,8 @@ lat_status lat_subm_conv3d_backward(lat_context *context, const lat_tensor *x, c
   if (!lat__geometry_pointwise(&geometry)) {
     LAT_TRY(lat__relation_subm(context, op, x->coords, &geometry, &relation), done);
   }
-  LAT_TRY(lat__conv_backward(context, &operands, weight, relation, x->coords->n_rows, grad_out, o.grads, out), done);
+  lat__conv_backward_call call = {weight, relation, false, x->coords->n_rows, grad_out, o.grads};
+  LAT_TRY(lat__conv_backward(context, &operands, &call, out), done);
 done:
   lat_relation_release(relation);
   lat__conv_close(&operands);
