@@ -9,6 +9,10 @@
 /// added in float32; one rounding to the feature dtype. float32 results are the same bits at every CPU level and thread
 /// count. A row without edges gives the bias (or 0).
 ///
+/// With `groups` G the channels of x and of the output fall into G runs of equal length, and an output channel sums over
+/// the input channels of its own run: C_in in the layouts below is then x.channels / G. G = x.channels = C_out is a
+/// depthwise convolution.
+///
 /// Dense weights have the feature dtype and one of the layouts `(C_out, Kx, Ky, Kz, C_in)`, `(K, C_in, C_out)` or, for a
 /// 1x1x1 stride-1 unpadded kernel, `(C_out, C_in)`. Packed weights (quant.h) take features of any float dtype; codes are
 /// widened to `code * scale + bias` in float32 and the sum is as above.
@@ -31,11 +35,12 @@ typedef struct lat_conv3d_opts {
   lat_triple padding;            ///< default (0, 0, 0)
   lat_triple dilation;           ///< default (1, 1, 1)
   const lat_coords *coordinates; ///< output support (borrowed; retained by the result), or NULL: the forward rule
+  int32_t groups;                ///< default 1; divides the channels of x and of the output
   double eps;                    ///< normalized convolutions (conv_normalized.h) only: default 1e-8
 } lat_conv3d_opts;
 
 #define LAT_CONV3D_OPTS_INIT                                                                                           \
-  { sizeof(lat_conv3d_opts), {0, 0, 0}, {0, 0, 0}, {0, 0, 0}, {0, 0, 0}, NULL, 0.0 }
+  { sizeof(lat_conv3d_opts), {0, 0, 0}, {0, 0, 0}, {0, 0, 0}, {0, 0, 0}, NULL, 0, 0.0 }
 
 /// Convolution over the forward relation of `x`, or onto `opts->coordinates`.
 ///
@@ -47,7 +52,7 @@ typedef struct lat_conv3d_opts {
 /// form without them takes each row's own features.
 /// Errors: INVALID_ARGUMENT (NULL; geometry; "must use the convolution output stride" for coordinates),
 /// INVALID_DTYPE ("convolution supports float32 and float16 tensors"; "convolution weights must match feature dtype"),
-/// INVALID_SHAPE ("weight input channels must match x.channels"; "weight kernel rows must match the convolution kernel";
+/// INVALID_SHAPE ("weight input channels must match x.channels"; "groups must divide"; "weight kernel rows must match the convolution kernel";
 /// "bias must have shape (C_out,)"; "bias channels must match output channels"; a rank that no layout has), OVERFLOW,
 /// OUT_OF_MEMORY.
 LAT_API LAT_CHECKED lat_status lat_conv3d(lat_context *context, const lat_tensor *x, const lat_weight *weight,
@@ -82,7 +87,7 @@ typedef struct lat_conv3d_backward_opts {
 /// no edge names (of duplicated rows all but the first) get 0. A packed weight has no gradient, its bias and x have.
 /// Errors: as lat_conv3d; INVALID_ARGUMENT ("grads" outside the flags; "a packed weight has no gradient"),
 /// INVALID_SHAPE ("grad_out must have shape (rows, C_out) of the result"), INVALID_DTYPE ("grad_out must match feature
-/// dtype").
+/// dtype"), UNSUPPORTED (groups above 1).
 LAT_API LAT_CHECKED lat_status lat_conv3d_backward(lat_context *context, const lat_tensor *x, const lat_weight *weight,
                                                    const lat_array_view *grad_out, const lat_conv3d_backward_opts *opts,
                                                    lat_conv_grads *out);

@@ -82,6 +82,7 @@ typedef struct lat__weight_desc {
 typedef struct lat__conv_desc {
   const lat__pairs *pairs; ///< NULL: row i meets row i under the only kernel element
   int64_t n_in, n_out, c_in, c_out;
+  int64_t groups; ///< runs of channels that do not mix; the weight has c_in / groups input channels; 0: 1
   int32_t n_kernels;
   lat_dtype dtype, dtype_out; ///< of x, of y
   const void *x;              ///< (n_in, c_in)

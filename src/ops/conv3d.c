@@ -15,6 +15,7 @@
 /// Options with every default applied.
 typedef struct conv3d_setup {
   lat__geometry geometry;
+  int32_t groups;
   const lat_coords *target; ///< borrowed, or NULL
 } conv3d_setup;
 
@@ -35,6 +36,7 @@ static lat_status check_options(const char *op, const lat_tensor *x, const lat_c
   lat_status status = LAT_STATUS_OK;
   lat_conv3d_opts o;
   LAT_TRY(lat__conv_options(op, opts, NULL, &o, &setup->geometry, NULL), done);
+  setup->groups = o.groups;
   setup->target = o.coordinates;
   if (setup->target) LAT_TRY(check_target_stride(op, x, setup), done);
 done:
@@ -77,6 +79,7 @@ static lat_status run(lat_context *context, const char *op, const lat_tensor *x,
   lat_coords *out_coords = NULL;
   LAT_TRY(lat__op_check(op, context, "x", x, out), done);
   LAT_TRY(check_options(op, x, opts, &setup), done);
+  operands.groups = setup.groups;
   LAT_TRY(lat__conv_open(context, op, x, weight, bias, &setup.geometry, &operands), done);
   LAT_TRY(get_relation(context, op, x, &setup, &relation, &out_coords), done);
   LAT_TRY(lat__conv_run(context, &operands, relation, out_coords, out), done);
@@ -104,6 +107,7 @@ lat_status lat_conv3d_backward(lat_context *context, const lat_tensor *x, const 
   lat_coords *out_coords = NULL;
   LAT_TRY(lat__conv_backward_open(context, op, x, weight, opts, &o, out), done);
   LAT_TRY(check_options(op, x, o.forward, &setup), done);
+  operands.groups = setup.groups;
   LAT_TRY(lat__conv_open(context, op, x, weight, NULL, &setup.geometry, &operands), done);
   LAT_TRY(lat__conv_grad_dtype_check(op, grad_out, lat_tensor_dtype(x)), done);
   LAT_TRY(get_relation(context, op, x, &setup, &relation, &out_coords), done);
@@ -124,6 +128,7 @@ static lat_status check_tangents(lat_context *context, const char *op, const lat
   lat__conv_operands operands = {.op = op};
   lat_array_view feats = lat_tensor_feats(x);
   LAT_TRY(check_options(op, x, opts, &setup), done);
+  LAT_TRY(lat__conv_check_one_group(op, setup.groups), done);
   LAT_TRY(lat__conv_open(context, op, x, weight, tangents ? tangents->bias : NULL, &setup.geometry, &operands), done);
   if (!tangents || (!tangents->x && !tangents->weight && !tangents->bias)) {
     status = lat_fail(LAT_STATUS_INVALID_ARGUMENT, "%s: tangents: got %s, expected one or more (no tangent was given)",
@@ -170,6 +175,7 @@ lat_status lat_conv3d_algorithm(lat_context *context, const lat_tensor *x, const
     goto done;
   }
   LAT_TRY(check_options(op, x, opts, &setup), done);
+  operands.groups = setup.groups;
   LAT_TRY(lat__conv_open(context, op, x, weight, NULL, &setup.geometry, &operands), done);
   operands.desc.pairs = is_pointwise(&setup) ? NULL : &some_pairs;
   lat__backend_of(context)->conv_algorithm(context, &operands.desc, name, name_bytes);

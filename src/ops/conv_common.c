@@ -36,8 +36,19 @@ lat_status lat__conv_options(const char *op, const lat_conv3d_opts *opts, const 
   lat_kernel_opts kernel = {sizeof kernel, o->kernel_size, o->stride, o->padding, o->dilation};
   LAT_TRY(lat__geometry_check(op, &kernel, defaults, geometry), done);
   LAT_TRY(check_eps(op, o->eps, eps), done);
+  if (o->groups == 0) o->groups = 1;
+  if (o->groups < 0) {
+    status = lat_fail(LAT_STATUS_INVALID_ARGUMENT, "%s: groups must be positive: got %d, expected 1 or more", op,
+                      (int)o->groups);
+  }
 done:
   return status;
+}
+
+lat_status lat__conv_check_one_group(const char *op, int32_t groups) {
+  if (groups <= 1) return LAT_STATUS_OK;
+  return lat_fail(LAT_STATUS_UNSUPPORTED, "%s: gradients of grouped convolutions: got %d groups, expected 1", op,
+                  (int)groups);
 }
 
 lat_status lat__conv_check_not_packed(const char *op, const lat_weight *weight) {
@@ -84,14 +95,27 @@ static lat_status read_layout(const char *op, const lat_array_view *view, bool p
                   op, lat__shape_text(view, text, sizeof text));
 }
 
+static lat_status check_groups(const char *op, const char *what, int64_t channels, int64_t groups) {
+  if (channels % groups == 0) return LAT_STATUS_OK;
+  return lat_fail(LAT_STATUS_INVALID_SHAPE, "%s: groups must divide %s: got %lld groups, expected a divisor of %lld",
+                  op, what, (long long)groups, (long long)channels);
+}
+
 /// `kind` is "" or "quantized ".
-static lat_status check_sizes(const char *op, const char *kind, const lat_tensor *x, const lat__geometry *geometry,
-                              int64_t c_in, int64_t n_kernels) {
-  if (c_in != lat_tensor_channels(x)) {
+static lat_status check_sizes(const lat__conv_operands *operands, const char *kind, const lat__geometry *geometry,
+                              const weight_sizes *sizes) {
+  const char *op = operands->op;
+  int64_t channels = lat_tensor_channels(operands->x), groups = operands->desc.groups;
+  int64_t c_in = sizes->c_in, n_kernels = sizes->n_kernels;
+  lat_status status = check_groups(op, "x.channels", channels, groups);
+  if (status) return status;
+  if (c_in != channels / groups) {
     return lat_fail(LAT_STATUS_INVALID_SHAPE,
-                    "%s: %sweight input channels must match x.channels: got %lld, expected %lld", op, kind,
-                    (long long)c_in, (long long)lat_tensor_channels(x));
+                    "%s: %sweight input channels must match x.channels%s: got %lld, expected %lld", op, kind,
+                    groups > 1 ? " / groups" : "", (long long)c_in, (long long)(channels / groups));
   }
+  status = check_groups(op, "output channels", sizes->c_out, groups);
+  if (status) return status;
   if (n_kernels != geometry->n_kernels) {
     return lat_fail(LAT_STATUS_INVALID_SHAPE,
                     "%s: %sweight kernel rows must match the convolution kernel: got %lld, expected %d", op, kind,
@@ -113,7 +137,7 @@ static lat_status open_checked_dense(lat_context *context, const lat_array_view 
                     op, lat_dtype_name(view->dtype), lat_dtype_name(dtype));
   }
   LAT_TRY(read_layout(op, view, lat__geometry_pointwise(geometry), &sizes), done);
-  LAT_TRY(check_sizes(op, "", operands->x, geometry, sizes.c_in, sizes.n_kernels), done);
+  LAT_TRY(check_sizes(operands, "", geometry, &sizes), done);
   operands->desc.c_out = sizes.c_out;
   LAT_TRY(lat__conv_open_dense(context, view, sizes.form, operands), done);
 done:
@@ -164,13 +188,15 @@ lat_status lat__conv_open(lat_context *context, const char *op, const lat_tensor
   operands->x = x;
   operands->desc = (lat__conv_desc){.n_in = lat_tensor_count(x),
                                     .c_in = lat_tensor_channels(x),
+                                    .groups = operands->groups > 0 ? operands->groups : 1,
                                     .n_kernels = geometry->n_kernels,
                                     .dtype = dtype,
                                     .dtype_out = dtype,
                                     .x = lat_tensor_feats(x).data};
   if (weight->packed) {
     const lat_quantized_weight *packed = weight->packed;
-    LAT_TRY(check_sizes(op, "quantized ", x, geometry, packed->in_channels, packed->n_kernels), done);
+    weight_sizes sizes = {LAT__WEIGHT_PACKED, packed->in_channels, packed->out_channels, packed->n_kernels};
+    LAT_TRY(check_sizes(operands, "quantized ", geometry, &sizes), done);
     operands->desc.c_out = packed->out_channels;
     operands->desc.weight = lat__quantized_weight_desc(packed);
   } else {

@@ -11,15 +11,19 @@
 typedef struct lat__conv_operands {
   const char *op;
   const lat_tensor *x;
+  int32_t groups;      ///< set before lat__conv_open; 0: 1
   lat_array *dense;    ///< retained, contiguous; NULL for a packed weight
   lat_array *bias;     ///< retained, float32; NULL for none
   lat__conv_desc desc; ///< all but pairs, n_out and y
 } lat__conv_operands;
 
 /// Takes options: `*o` with what the caller gave, `*geometry` with `defaults` (NULL: lat_conv3d_opts' own) applied, `*eps`
-/// positive for a normalized convolution (NULL for the others, which refuse one).
+/// positive for a normalized convolution (NULL for the others, which refuse one), `o->groups` 1 or more.
 LAT_CHECKED lat_status lat__conv_options(const char *op, const lat_conv3d_opts *opts, const lat_kernel_opts *defaults,
                                          lat_conv3d_opts *o, lat__geometry *geometry, float *eps);
+
+/// Refuses more than one group, for gradients and forward-mode products.
+LAT_CHECKED lat_status lat__conv_check_one_group(const char *op, int32_t groups);
 
 /// Refuses a packed weight of a normalized convolution.
 LAT_CHECKED lat_status lat__conv_check_not_packed(const char *op, const lat_weight *weight);

@@ -20,6 +20,7 @@ typedef struct transpose_op {
 /// Options with every default applied.
 typedef struct transpose_setup {
   lat__geometry geometry;
+  int32_t groups;
   const lat_coords *target; ///< borrowed, or NULL
   float eps;                ///< 0: not normalized
 } transpose_setup;
@@ -33,6 +34,7 @@ static lat_status check_options(const transpose_op *op, const lat_tensor *x, con
   LAT_TRY(lat__conv_options(op->name, opts, &lat__transposed_defaults, &o, &setup->geometry, eps), done);
   if (op->generative) LAT_TRY(lat__geometry_check_generative(op->name, &setup->geometry), done);
   LAT_TRY(lat__transposed_stride(op->name, x->coords->stride, setup->geometry.stride, &stride), done);
+  setup->groups = o.groups;
   setup->target = o.coordinates;
   if (setup->target) LAT_TRY(lat__conv_check_target_stride(op->name, setup->target, stride), done);
 done:
@@ -62,6 +64,7 @@ static lat_status run(lat_context *context, const transpose_op *op, const lat_te
   LAT_TRY(lat__op_check(op->name, context, "x", x, out), done);
   LAT_TRY(check_options(op, x, opts, &setup), done);
   if (op->normalized) LAT_TRY(lat__conv_check_not_packed(op->name, weight), done);
+  operands.groups = setup.groups;
   LAT_TRY(lat__conv_open(context, op->name, x, weight, bias, &setup.geometry, &operands), done);
   operands.desc.norm_eps = setup.eps;
   LAT_TRY(get_relation(context, op, x, &setup, &relation, &out_coords), done);
@@ -109,6 +112,7 @@ static lat_status run_backward(lat_context *context, const transpose_op *op, con
   lat_coords *out_coords = NULL;
   LAT_TRY(lat__conv_backward_open(context, op->name, x, weight, opts, &o, out), done);
   LAT_TRY(check_options(op, x, o.forward, &setup), done);
+  operands.groups = setup.groups;
   LAT_TRY(lat__conv_open(context, op->name, x, weight, NULL, &setup.geometry, &operands), done);
   LAT_TRY(lat__conv_grad_dtype_check(op->name, grad_out, lat_tensor_dtype(x)), done);
   LAT_TRY(get_relation(context, op, x, &setup, &relation, &out_coords), done);

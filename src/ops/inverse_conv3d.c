@@ -10,11 +10,12 @@
 #include "core/context_internal.h"
 #include "ops/conv_common.h"
 
-static lat_status check_options(const char *op, const lat_conv3d_opts *opts, lat__geometry *geometry,
+static lat_status check_options(const char *op, const lat_conv3d_opts *opts, lat__geometry *geometry, int32_t *groups,
                                 const lat_coords **fine) {
   lat_status status = LAT_STATUS_OK;
   lat_conv3d_opts o;
   LAT_TRY(lat__conv_options(op, opts, NULL, &o, geometry, NULL), done);
+  *groups = o.groups;
   *fine = o.coordinates;
   if (!o.coordinates) {
     status = lat_fail(LAT_STATUS_INVALID_ARGUMENT,
@@ -53,7 +54,7 @@ lat_status lat_inverse_conv3d(lat_context *context, const lat_tensor *x, const l
   lat_relation *relation = NULL;
   lat_coords *coarse = NULL;
   LAT_TRY(lat__op_check(op, context, "x", x, out), done);
-  LAT_TRY(check_options(op, opts, &geometry, &fine), done);
+  LAT_TRY(check_options(op, opts, &geometry, &operands.groups, &fine), done);
   LAT_TRY(lat__conv_open(context, op, x, weight, bias, &geometry, &operands), done);
   LAT_TRY(lat__relation_forward(context, op, fine, &geometry, &relation, &coarse), done);
   LAT_TRY(check_coarse(op, x, coarse), done);
@@ -78,7 +79,7 @@ lat_status lat_inverse_conv3d_backward(lat_context *context, const lat_tensor *x
   lat_relation *relation = NULL;
   lat_coords *coarse = NULL;
   LAT_TRY(lat__conv_backward_open(context, op, x, weight, opts, &o, out), done);
-  LAT_TRY(check_options(op, o.forward, &geometry, &fine), done);
+  LAT_TRY(check_options(op, o.forward, &geometry, &operands.groups, &fine), done);
   LAT_TRY(lat__conv_open(context, op, x, weight, NULL, &geometry, &operands), done);
   LAT_TRY(lat__conv_grad_dtype_check(op, grad_out, lat_tensor_dtype(x)), done);
   LAT_TRY(lat__relation_forward(context, op, fine, &geometry, &relation, &coarse), done);

@@ -8,10 +8,12 @@
 #include "core/context_internal.h"
 #include "ops/conv_common.h"
 
-static lat_status check_options(const char *op, const lat_conv3d_opts *opts, lat__geometry *geometry, float *eps) {
+static lat_status check_options(const char *op, const lat_conv3d_opts *opts, lat__geometry *geometry, int32_t *groups,
+                                float *eps) {
   lat_status status = LAT_STATUS_OK;
   lat_conv3d_opts o;
   LAT_TRY(lat__conv_options(op, opts, NULL, &o, geometry, eps), done);
+  *groups = o.groups;
   LAT_TRY(lat__geometry_check_subm(op, geometry), done);
   if (o.coordinates) {
     status = lat_fail(LAT_STATUS_INVALID_ARGUMENT,
@@ -30,7 +32,7 @@ static lat_status run(lat_context *context, const char *op, bool normalized, con
   lat_relation *relation = NULL;
   float eps = 0.0f;
   LAT_TRY(lat__op_check(op, context, "x", x, out), done);
-  LAT_TRY(check_options(op, opts, &geometry, normalized ? &eps : NULL), done);
+  LAT_TRY(check_options(op, opts, &geometry, &operands.groups, normalized ? &eps : NULL), done);
   if (normalized) LAT_TRY(lat__conv_check_not_packed(op, weight), done);
   LAT_TRY(lat__conv_open(context, op, x, weight, bias, &geometry, &operands), done);
   if (!lat__geometry_pointwise(&geometry)) {
@@ -64,7 +66,7 @@ lat_status lat_subm_conv3d_backward(lat_context *context, const lat_tensor *x, c
   lat__conv_operands operands = {.op = op};
   lat_relation *relation = NULL;
   LAT_TRY(lat__conv_backward_open(context, op, x, weight, opts, &o, out), done);
-  LAT_TRY(check_options(op, o.forward, &geometry, NULL), done);
+  LAT_TRY(check_options(op, o.forward, &geometry, &operands.groups, NULL), done);
   LAT_TRY(lat__conv_open(context, op, x, weight, NULL, &geometry, &operands), done);
   LAT_TRY(lat__conv_grad_dtype_check(op, grad_out, lat_tensor_dtype(x)), done);
   if (!lat__geometry_pointwise(&geometry)) {

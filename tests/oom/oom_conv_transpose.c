@@ -1,4 +1,4 @@
-// Out of memory in transposed, generative, inverse and normalized convolutions, with the n-th allocation refused for every n.
+// Out of memory in transposed, generative, inverse, normalized and grouped convolutions, with the n-th allocation refused for every n.
 #include <lattice/lattice.h>
 
 #include "support/oom_inputs.h"
@@ -11,12 +11,13 @@
 typedef lat_status (*conv_fn)(lat_context *, const lat_tensor *, const lat_weight *, const lat_array_view *,
                               const lat_conv3d_opts *, lat_tensor **);
 
-/// `conv` of x with a (C_OUT, size, size, size, C_IN) weight; the result is recorded.
+/// `conv` of x with a (c_out, size, size, size, C_IN / groups) weight; the result is recorded.
 static lat_status run_on(lat_context *context, const lat_tensor *x, conv_fn conv, int32_t size,
                          const lat_conv3d_opts *opts) {
-  const int64_t shape[5] = {C_OUT, size, size, size, C_IN};
-  const float bias[C_OUT] = {1, 2, 3};
-  lat_array_view bias_view = lat_view_1d(bias, LAT_DTYPE_F32, C_OUT);
+  const int64_t groups = opts->groups > 1 ? opts->groups : 1, c_out = groups == C_IN ? C_IN : C_OUT;
+  const int64_t shape[5] = {c_out, size, size, size, C_IN / groups};
+  const float bias[C_IN] = {1, 2, 3};
+  lat_array_view bias_view = lat_view_1d(bias, LAT_DTYPE_F32, c_out);
   lat_array *dense = NULL;
   lat_tensor *y = NULL;
   lat_status status = lat_test_oom_make_array(context, lat_tensor_dtype(x), 5, shape, &dense);
@@ -64,6 +65,18 @@ static lat_status normalized_body(lat_context *context) {
   return run(context, LAT_DTYPE_F16, lat_normalized_conv_transpose3d, &opts);
 }
 
+static lat_status grouped_body(lat_context *context) {
+  lat_conv3d_opts opts = stride_one();
+  opts.groups = 4;
+  return run(context, LAT_DTYPE_F16, lat_conv_transpose3d, &opts);
+}
+
+static lat_status depthwise_body(lat_context *context) {
+  lat_conv3d_opts opts = stride_one();
+  opts.groups = C_IN;
+  return run(context, LAT_DTYPE_F16, lat_conv_transpose3d, &opts);
+}
+
 static lat_status target_body(lat_context *context) {
   static const int32_t rows[3][4] = {{0, 0, 0, 0}, {1, 3, 2, 1}, {0, 9, 9, 9}};
   lat_array_view row_view = lat_view_2d(rows, LAT_DTYPE_I32, 3, 4);
@@ -109,6 +122,8 @@ OOM_TEST(transpose_body)
 OOM_TEST(transpose_f16_body)
 OOM_TEST(generative_body)
 OOM_TEST(normalized_body)
+OOM_TEST(grouped_body)
+OOM_TEST(depthwise_body)
 OOM_TEST(target_body)
 OOM_TEST(inverse_body)
 
@@ -117,6 +132,7 @@ int main(void) {
       cmocka_unit_test(transpose_body_survives),  cmocka_unit_test(transpose_f16_body_survives),
       cmocka_unit_test(generative_body_survives), cmocka_unit_test(target_body_survives),
       cmocka_unit_test(inverse_body_survives),    cmocka_unit_test(normalized_body_survives),
+      cmocka_unit_test(grouped_body_survives),    cmocka_unit_test(depthwise_body_survives),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

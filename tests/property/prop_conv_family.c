@@ -1,8 +1,8 @@
-// Laws of the convolutions beyond lat_conv3d on random problems: the naive sum over naive edges, small integers exactly,
+// Laws of the whole convolution family, groups included, on random problems: the naive sum over naive edges, small integers exactly,
 // the same bits at every level, thread count and batch composition.
 //
 // covers: lat_conv_transpose3d lat_generative_conv_transpose3d lat_inverse_conv3d lat_normalized_subm_conv3d
-// covers: lat_normalized_conv_transpose3d lat_normalized_generative_conv_transpose3d
+// covers: lat_normalized_conv_transpose3d lat_normalized_generative_conv_transpose3d lat_conv3d lat_subm_conv3d
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,12 +15,12 @@
 #include "support/tensor_cases.h"
 #include "support/test_support.h"
 
-enum { N_PROBLEMS = 180, N_BATCHES = 3 };
+enum { N_PROBLEMS = 240, N_BATCHES = 3 };
 
 typedef lat_status (*conv_fn)(lat_context *, const lat_tensor *, const lat_weight *, const lat_array_view *,
                               const lat_conv3d_opts *, lat_tensor **);
 
-typedef enum route { ROUTE_TRANSPOSED, ROUTE_GENERATIVE, ROUTE_INVERSE, ROUTE_SUBM } route;
+typedef enum route { ROUTE_TRANSPOSED, ROUTE_GENERATIVE, ROUTE_INVERSE, ROUTE_SUBM, ROUTE_FORWARD } route;
 
 typedef struct family_op {
   conv_fn run;
@@ -35,6 +35,8 @@ static const family_op ops[] = {
     {lat_normalized_subm_conv3d, ROUTE_SUBM, true},
     {lat_normalized_conv_transpose3d, ROUTE_TRANSPOSED, true},
     {lat_normalized_generative_conv_transpose3d, ROUTE_GENERATIVE, true},
+    {lat_subm_conv3d, ROUTE_SUBM, false},
+    {lat_conv3d, ROUTE_FORWARD, false},
 };
 enum { N_OPS = sizeof ops / sizeof ops[0] };
 
@@ -44,7 +46,7 @@ typedef struct family_problem {
   lat_conv3d_opts opts; ///< every triple given; no coordinates
   lat_triple x_stride;
   int32_t *in, *given; ///< rows of x; coordinates that are given, or NULL
-  int64_t n_in, n_given, volume, c_in, c_out;
+  int64_t n_in, n_given, volume, c_in, c_out, depth;
   lat_dtype dtype;
   int layout; ///< ref_weight_layout
   bool integers, has_bias;
@@ -123,7 +125,9 @@ static int32_t *coarse_rows(const family_problem *p, const int32_t *fine, int64_
 static void draw_rows(lat_test_random *random, family_problem *p) {
   int64_t n = lat_test_below(random, 5) == 0 ? 600 : lat_test_below(random, 60);
   int64_t extent = n > 100 ? 6 : 2;
-  int32_t *rows = lat_test_random_rows(random, n, N_BATCHES, extent, lat_test_below(random, 4) == 0);
+  // A pointwise form takes each row's own features, which edges found by coordinates cannot say of duplicated rows.
+  bool duplicates = lat_test_below(random, 4) == 0 && p->volume > 1;
+  int32_t *rows = lat_test_random_rows(random, n, N_BATCHES, extent, duplicates);
   if (p->op->route == ROUTE_INVERSE) {
     p->given = rows;
     p->n_given = n;
@@ -132,35 +136,44 @@ static void draw_rows(lat_test_random *random, family_problem *p) {
   }
   p->in = rows;
   p->n_in = n;
-  if (p->op->route != ROUTE_SUBM && lat_test_below(random, 3) == 0) {
+  if (p->op->route != ROUTE_SUBM && p->op->route != ROUTE_FORWARD && lat_test_below(random, 3) == 0) {
     p->n_given = lat_test_below(random, 80);
     p->given = lat_test_random_rows(random, p->n_given, N_BATCHES, 4, 1);
   }
 }
 
+/// One group, a depthwise convolution, or a few groups.
+static void draw_channels(lat_test_random *random, family_problem *p) {
+  int64_t most = p->n_in > 100 ? 6 : 40, kind = lat_test_below(random, 3);
+  p->opts.groups = (int32_t)(kind == 0 ? lat_test_below(random, 2) : 1 + lat_test_below(random, kind == 1 ? most : 4));
+  int64_t groups = p->opts.groups > 0 ? p->opts.groups : 1;
+  p->c_in = groups * (kind == 1 ? 1 : 1 + lat_test_below(random, most / groups));
+  p->c_out = groups * (kind == 1 ? 1 : 1 + lat_test_below(random, most / groups));
+  p->depth = p->c_in / groups;
+}
+
 static family_problem make_problem(uint64_t seed) {
   static const lat_dtype dtypes[] = {LAT_DTYPE_F32, LAT_DTYPE_F32, LAT_DTYPE_F16, LAT_DTYPE_BF16};
   lat_test_random random = {seed, 0};
-  family_problem p = {.op = &ops[seed % N_OPS], .integers = seed % 4 == 0};
+  family_problem p = {.op = &ops[seed % N_OPS], .integers = seed / N_OPS % 4 == 0};
   p.dtype = dtypes[lat_test_below(&random, 4)];
   draw_geometry(&random, &p);
   draw_rows(&random, &p);
-  p.c_in = 1 + lat_test_below(&random, p.n_in > 100 ? 6 : 24);
-  p.c_out = 1 + lat_test_below(&random, p.n_in > 100 ? 6 : 40);
+  draw_channels(&random, &p);
   p.layout = (int)lat_test_below(&random, 2);
   p.has_bias = lat_test_below(&random, 2);
   float *x = draw_values(&random, p.n_in * p.c_in, &p);
   p.x = malloc(((size_t)(p.n_in * p.c_in) + 1) * sizeof *p.x);
   for (int64_t i = 0; i < p.n_in * p.c_in; i++) p.x[i] = (double)x[i];
   free(x);
-  p.w = draw_values(&random, p.volume * p.c_in * p.c_out, &p);
+  p.w = draw_values(&random, p.volume * p.depth * p.c_out, &p);
   p.bias = draw_values(&random, p.c_out, &p);
   const lat_conv3d_opts *o = &p.opts;
   snprintf(p.text, sizeof p.text,
-           "seed %d op %d: %d rows, %d to %d channels, kernel (%d,%d,%d) stride (%d,%d,%d) %s layout %d%s", (int)seed,
-           (int)(seed % N_OPS), (int)p.n_in, (int)p.c_in, (int)p.c_out, (int)o->kernel_size.x, (int)o->kernel_size.y,
-           (int)o->kernel_size.z, (int)o->stride.x, (int)o->stride.y, (int)o->stride.z, lat_dtype_name(p.dtype),
-           p.layout, p.given ? ", coordinates" : "");
+           "seed %d op %d: %d groups, %d rows, %d to %d channels, kernel (%d,%d,%d) stride (%d,%d,%d) %s layout %d%s",
+           (int)seed, (int)(seed % N_OPS), (int)o->groups, (int)p.n_in, (int)p.c_in, (int)p.c_out,
+           (int)o->kernel_size.x, (int)o->kernel_size.y, (int)o->kernel_size.z, (int)o->stride.x, (int)o->stride.y,
+           (int)o->stride.z, lat_dtype_name(p.dtype), p.layout, p.given ? ", coordinates" : "");
   return p;
 }
 
@@ -208,7 +221,7 @@ static lat_triple divided(lat_triple a, lat_triple b) {
 /// The problem restricted to one batch item (-1: the whole).
 static lat_tensor *run(lat_context *context, const family_problem *p, int32_t batch) {
   lat_triple k = p->opts.kernel_size;
-  const int64_t shapes[2][5] = {{p->c_out, k.x, k.y, k.z, p->c_in}, {p->volume, p->c_in, p->c_out}};
+  const int64_t shapes[2][5] = {{p->c_out, k.x, k.y, k.z, p->depth}, {p->volume, p->depth, p->c_out}};
   int32_t *rows = malloc(((size_t)(p->n_in + p->n_given) + 1) * 16);
   double *x = malloc(((size_t)(p->n_in * p->c_in) + 1) * sizeof *x);
   lat_array *w =
@@ -267,6 +280,10 @@ static ref_edges *expected_edges(const family_problem *p, int32_t **out, int64_t
     *n_out = p->n_in;
     return ref_relation_edges(p->in, p->n_in, p->in, p->n_in, g.size, g.stride, g.padding, g.dilation);
   }
+  if (p->op->route == ROUTE_FORWARD) {
+    *out = coarse_rows(p, p->in, p->n_in, n_out);
+    return ref_relation_edges(p->in, p->n_in, *out, *n_out, g.size, g.stride, g.padding, g.dilation);
+  }
   if (!p->given) {
     return ref_transposed_edges(p->in, p->n_in, &g, p->op->route == ROUTE_TRANSPOSED && overlaps(&g), out, n_out);
   }
@@ -298,7 +315,7 @@ static double *to_doubles(const float *values, int64_t n) {
 
 static void check_values(const family_problem *p, const lat_tensor *y, const ref_edges *edges, int64_t n_out) {
   int64_t n = n_out * p->c_out;
-  double *w = to_doubles(p->w, p->volume * p->c_in * p->c_out), *bias = to_doubles(p->bias, p->c_out);
+  double *w = to_doubles(p->w, p->volume * p->depth * p->c_out), *bias = to_doubles(p->bias, p->c_out);
   double *expected = malloc(((size_t)n + 1) * sizeof *expected),
          *magnitude = malloc(((size_t)n + 1) * sizeof *expected);
   int64_t *terms = malloc(((size_t)n + 1) * sizeof *terms);
@@ -307,7 +324,7 @@ static void check_values(const family_problem *p, const lat_tensor *y, const ref
                        .n_kernels = p->volume,
                        .c_in = p->c_in,
                        .c_out = p->c_out,
-                       .groups = 1,
+                       .groups = p->c_in / p->depth,
                        .x = p->x,
                        .w = w,
                        .layout = (ref_weight_layout)p->layout,

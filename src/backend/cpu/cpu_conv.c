@@ -27,12 +27,13 @@
 typedef struct conv_job {
   const lat__conv_desc *desc;
   const lat__cpu_kernels *kernels;
-  const float *panels;   ///< packed weights
-  int64_t columns;       ///< c_out rounded up to vectors
-  int64_t kernel_floats; ///< of one kernel element's panels
-  int64_t pass_rows;     ///< pairs that one kernel call takes
-  float *sums;           ///< (threads, block rows, columns); NULL: y holds the sums
-  float *rows;           ///< (threads, pass_rows, c_in) widened inputs; NULL: x is float32
+  lat__cpu_conv_shape shape;
+  const float *panels; ///< packed weights
+  bool depthwise;      ///< one input channel for each output channel: panels are plain rows of weights
+  int64_t columns;     ///< of a row of sums
+  int64_t pass_rows;   ///< pairs that one kernel call takes
+  float *sums;         ///< (threads, block rows, columns); NULL: y holds the sums
+  float *rows;         ///< (threads, pass_rows, c_in) widened inputs; NULL: x is float32
 } conv_job;
 
 /// Pairs of one kernel element within one block; NULL lists: row p meets row p.
@@ -51,6 +52,24 @@ static pair_list list_of(const conv_job *job, int64_t block, int64_t n_rows, int
                      pairs->n_edges - offset[0]};
 }
 
+/// One kernel call for every group; `args` has what they share.
+static void run_groups(const conv_job *job, int32_t k, lat__gather_gemm_args args) {
+  const lat__cpu_conv_shape *shape = &job->shape;
+  args.w = job->panels + k * shape->kernel_floats;
+  if (job->depthwise) {
+    job->kernels->depthwise_rows_f32(args.x, args.in_rows, args.out_rows, args.n_pairs, job->columns, args.w, args.y);
+    return;
+  }
+  args.c_in = shape->depth;
+  args.columns = shape->group_columns;
+  for (int64_t group = 0; group < shape->groups; group++) {
+    job->kernels->gather_gemm_f32(&args);
+    args.x += shape->depth;
+    args.w += shape->depth * shape->group_columns;
+    args.y += shape->group_columns;
+  }
+}
+
 /// sums += x W_k over one pair list.
 static void run_list(const conv_job *job, const pair_list *list, int64_t first_row, int32_t k, float *sums,
                      float *widened) {
@@ -66,9 +85,6 @@ static void run_list(const conv_job *job, const pair_list *list, int64_t first_r
         .out_rows = list->out_rows ? list->out_rows + p : NULL,
         .n_pairs = n,
         .n_ahead = list->n_ahead - p,
-        .w = job->panels + k * job->kernel_floats,
-        .c_in = c_in,
-        .columns = job->columns,
         .y = list->out_rows ? sums : sums + p * job->columns,
         .y_stride = job->columns,
     };
@@ -82,12 +98,23 @@ static void run_list(const conv_job *job, const pair_list *list, int64_t first_r
     } else {
       args.x = (const float *)desc->x + first;
     }
-    job->kernels->gather_gemm_f32(&args);
+    run_groups(job, k, args);
   }
 }
 
-static void finish_block(const conv_job *job, int64_t first_row, int64_t n_rows, const float *sums) {
+/// Moves the sums of every group behind those of the group before: between them lie columns that fill up vectors.
+static void close_gaps(const conv_job *job, int64_t n_rows, float *sums) {
+  const lat__cpu_conv_shape *shape = &job->shape;
+  for (int64_t r = 0; r < n_rows; r++, sums += job->columns) {
+    for (int64_t group = 1; group < shape->groups; group++) {
+      memmove(sums + group * shape->width, sums + group * shape->group_columns, (size_t)shape->width * sizeof *sums);
+    }
+  }
+}
+
+static void finish_block(const conv_job *job, int64_t first_row, int64_t n_rows, float *sums) {
   const lat__conv_desc *desc = job->desc;
+  if (job->columns != desc->c_out && job->shape.groups > 1) close_gaps(job, n_rows, sums);
   int64_t offset = first_row * desc->c_out;
   if (desc->dtype_out != LAT_DTYPE_F32) {
     lat__cpu_finish_rows(job->kernels, desc->dtype_out, sums, job->columns, desc->bias, n_rows, desc->c_out,
@@ -131,17 +158,32 @@ static lat_status alloc_scratch(lat_context *context, int64_t n_workers, int64_t
 static int64_t work_of(const lat__conv_desc *desc) {
   int64_t n_pairs = desc->pairs ? desc->pairs->n_edges : desc->n_out;
   int64_t work = 0;
-  if (!lat__mul_i64(n_pairs, desc->c_in, &work) || !lat__mul_i64(work, desc->c_out, &work)) return INT64_MAX;
+  if (!lat__mul_i64(n_pairs, desc->c_in / lat__max_i64(1, desc->groups), &work) ||
+      !lat__mul_i64(work, desc->c_out, &work))
+    return INT64_MAX;
   return work;
 }
 
-/// What the two algorithms share: they differ in whether rows meet through pair lists.
+static bool is_depthwise(const lat__conv_desc *desc) {
+  return desc->groups > 1 && desc->groups == desc->c_in && desc->groups == desc->c_out;
+}
+
+/// Weights as the kernel of the job reads them.
+static lat_status open_weights(lat_context *context, conv_job *job, float **panels) {
+  lat__conv_desc weight = *job->desc;
+  if (job->depthwise) weight.c_in = weight.groups = 1; // panels one row deep: (n_kernels, columns)
+  lat_status status = lat__cpu_conv_shape_of(&weight, job->kernels, &job->shape);
+  if (!status) status = lat__cpu_conv_pack(context, &weight, job->kernels, panels);
+  job->columns = job->depthwise ? weight.c_out : job->shape.columns;
+  return status;
+}
+
+/// What the algorithms share: they differ in whether rows meet through pair lists, and in the kernel.
 static lat_status run_gemm(lat_context *context, const lat__conv_desc *desc, const lat__cpu_kernels *kernels) {
   lat_status status = LAT_STATUS_OK;
   float *panels = NULL;
-  conv_job job = {.desc = desc, .kernels = kernels};
-  LAT_TRY(lat__cpu_conv_panel_floats(desc, kernels, &job.columns, &job.kernel_floats), done);
-  LAT_TRY(lat__cpu_conv_pack(context, desc, kernels, &panels), done);
+  conv_job job = {.desc = desc, .kernels = kernels, .depthwise = is_depthwise(desc)};
+  LAT_TRY(open_weights(context, &job, &panels), done);
   job.panels = panels;
   int64_t n_blocks = lat__ceil_div_i64(desc->n_out, LAT__PAIR_BLOCK_ROWS);
   int64_t grain = work_of(desc) < SERIAL_WORK ? lat__max_i64(1, n_blocks) : 1;
@@ -169,6 +211,10 @@ typedef struct conv_candidate {
   lat_status (*run)(lat_context *context, const lat__conv_desc *desc, const lat__cpu_kernels *kernels);
 } conv_candidate;
 
+static const char *refuse_depthwise(const lat__conv_desc *desc) {
+  return is_depthwise(desc) ? NULL : "channels mix";
+}
+
 static const char *refuse_identity(const lat__conv_desc *desc) {
   return desc->pairs ? "rows meet through a relation" : NULL;
 }
@@ -179,6 +225,7 @@ static const char *refuse_gather(const lat__conv_desc *desc) {
 }
 
 static const conv_candidate candidates[] = {
+    {"depthwise", refuse_depthwise, run_gemm},
     {"identity_gemm", refuse_identity, run_gemm},
     {"gather_gemm", refuse_gather, run_gemm},
 };
@@ -195,7 +242,7 @@ void lat__cpu_conv_algorithm(lat_context *context, const lat__conv_desc *desc, c
   const char *weights = "";
   if (desc->weight.form == LAT__WEIGHT_PACKED) weights = desc->weight.bits == 4 ? "_w4" : "_w8";
   snprintf(text, text_bytes, "%s%s_%s%s_%s", desc->norm_eps > 0.0f ? "normalized_" : "", choose(desc)->name, dtype,
-           weights, kernels->gemm_name);
+           weights, is_depthwise(desc) ? kernels->level : kernels->gemm_name);
 }
 
 lat_status lat__cpu_conv(lat_context *context, const lat__conv_desc *desc) {

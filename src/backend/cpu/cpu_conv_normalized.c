@@ -90,11 +90,11 @@ lat_status lat__cpu_conv_normalized(lat_context *context, const lat__conv_desc *
   sum.y = sums;
   LAT_TRY(lat__cpu_conv(context, &sum), done);
 
-  square_job square = {.desc = desc, .depth = desc->c_in, .squares = weight_squares};
+  square_job square = {.desc = desc, .depth = desc->c_in / lat__max_i64(1, desc->groups), .squares = weight_squares};
   int64_t grain = lat__max_i64(1, SQUARE_GRAIN / lat__max_i64(1, square.depth));
   lat__parallel_for(context, desc->n_kernels * desc->c_out, grain, square_range, &square);
   for (int64_t r = 0; r < desc->n_in; r++) ones[r] = 1.0f;
-  sum.c_in = 1;
+  sum.c_in = sum.groups = 1;
   sum.dtype = LAT_DTYPE_F32;
   sum.x = ones;
   sum.weight = (lat__weight_desc){.form = LAT__WEIGHT_KERNEL_IN_OUT, .dtype = LAT_DTYPE_F32, .data = weight_squares};

@@ -16,36 +16,41 @@
 
 typedef struct pack_job {
   const lat__conv_desc *desc;
+  lat__cpu_conv_shape shape;
   const float *dense; ///< dense weights in float32
-  int64_t columns;    ///< c_out rounded up to vectors
   int64_t panel_width;
-  int64_t n_panels; ///< of one kernel element
+  int64_t n_panels; ///< of one kernel element and group
   float *panels;
 } pack_job;
 
-lat_status lat__cpu_conv_panel_floats(const lat__conv_desc *desc, const lat__cpu_kernels *kernels, int64_t *columns,
-                                      int64_t *kernel_floats) {
-  *columns = lat__ceil_div_i64(desc->c_out, kernels->lanes) * kernels->lanes;
-  if (lat__mul_i64(*columns, desc->c_in, kernel_floats)) return LAT_STATUS_OK;
+lat_status lat__cpu_conv_shape_of(const lat__conv_desc *desc, const lat__cpu_kernels *kernels,
+                                  lat__cpu_conv_shape *out) {
+  int64_t groups = lat__max_i64(1, desc->groups);
+  *out = (lat__cpu_conv_shape){.groups = groups, .depth = desc->c_in / groups, .width = desc->c_out / groups};
+  out->group_columns = lat__ceil_div_i64(out->width, kernels->lanes) * kernels->lanes;
+  if (lat__mul_i64(out->group_columns, groups, &out->columns) &&
+      lat__mul_i64(out->columns, out->depth, &out->kernel_floats)) {
+    return LAT_STATUS_OK;
+  }
   return lat_fail(LAT_STATUS_OVERFLOW, "conv: weight size: got %lld x %lld, expected a product within int64",
-                  (long long)*columns, (long long)desc->c_in);
+                  (long long)desc->c_out, (long long)out->depth);
 }
 
-/// One panel of kernel element k: `width` columns from `first` on, of which `n_real` belong to the weight.
+/// One panel of kernel element k: `width` columns from output channel `first` on, of which `n_real` belong to the weight.
 typedef struct panel_place {
   int64_t k, first, width, n_real;
-  float *target; ///< (c_in, width)
+  float *target; ///< (depth, width)
 } panel_place;
 
 /// (C_out, K, C_in), or (K, C_in, C_out) transposed: a column of the panel is contiguous in memory.
 static void pack_by_column(const pack_job *job, const panel_place *at) {
   const lat__conv_desc *desc = job->desc;
   bool transposed = desc->weight.transposed;
-  int64_t step = transposed ? desc->c_in : desc->n_kernels * desc->c_in;
-  int64_t kernel_step = transposed ? desc->c_in * desc->c_out : desc->c_in;
+  int64_t step = transposed ? job->shape.depth : desc->n_kernels * job->shape.depth;
+  int64_t kernel_step = transposed ? job->shape.depth * desc->c_out : job->shape.depth;
   for (int64_t c = 0; c < at->n_real; c++) {
     const float *source = job->dense + (at->first + c) * step + at->k * kernel_step;
-    for (int64_t ci = 0; ci < desc->c_in; ci++) at->target[ci * at->width + c] = source[ci];
+    for (int64_t ci = 0; ci < job->shape.depth; ci++) at->target[ci * at->width + c] = source[ci];
   }
 }
 
@@ -54,8 +59,8 @@ static void pack_by_row(const pack_job *job, const panel_place *at) {
   const lat__conv_desc *desc = job->desc;
   bool transposed = desc->weight.transposed;
   int64_t step = transposed ? desc->n_kernels * desc->c_out : desc->c_out;
-  int64_t kernel_step = transposed ? desc->c_out : desc->c_in * desc->c_out;
-  for (int64_t ci = 0; ci < desc->c_in; ci++) {
+  int64_t kernel_step = transposed ? desc->c_out : job->shape.depth * desc->c_out;
+  for (int64_t ci = 0; ci < job->shape.depth; ci++) {
     const float *source = job->dense + at->k * kernel_step + ci * step + at->first;
     memcpy(at->target + ci * at->width, source, (size_t)at->n_real * sizeof *source);
   }
@@ -69,7 +74,7 @@ static void unpack_by_row(const pack_job *job, const panel_place *at) {
           n_groups = weight->storage_in / weight->group_size;
   uint32_t mask = (1u << bits) - 1u;
   float scale[MAX_PANEL_WIDTH], bias[MAX_PANEL_WIDTH];
-  for (int64_t ci = 0; ci < desc->c_in; ci++) {
+  for (int64_t ci = 0; ci < job->shape.depth; ci++) {
     if (ci % weight->group_size == 0) {
       int64_t group = (at->k * n_groups + ci / weight->group_size) * desc->c_out + at->first;
       for (int64_t c = 0; c < at->n_real; c++) {
@@ -94,7 +99,7 @@ static void unpack_by_column(const pack_job *job, const panel_place *at) {
   for (int64_t c = 0; c < at->n_real; c++) {
     const uint32_t *words = weight->words + (at->first + c) * n_words;
     float scale = 0.0f, bias = 0.0f;
-    for (int64_t ci = 0; ci < desc->c_in; ci++) {
+    for (int64_t ci = 0; ci < job->shape.depth; ci++) {
       if (ci % weight->group_size == 0) {
         int64_t group = (at->first + c) * n_groups + ci / weight->group_size;
         scale = lat__float_load(weight->dtype, weight->scales, group);
@@ -126,6 +131,18 @@ static void unpack_transposed(const pack_job *job, const panel_place *at) {
   }
 }
 
+static panel_place place_of(const pack_job *job, int64_t item) {
+  const lat__cpu_conv_shape *shape = &job->shape;
+  int64_t panel = item % job->n_panels, group = item / job->n_panels % shape->groups;
+  panel_place at = {.k = item / job->n_panels / shape->groups};
+  int64_t column = panel * job->panel_width; // within the group
+  at.first = group * shape->width + column;
+  at.width = lat__min_i64(job->panel_width, shape->group_columns - column);
+  at.n_real = lat__min_i64(at.width, shape->width - column);
+  at.target = job->panels + (at.k * shape->columns + group * shape->group_columns + column) * shape->depth;
+  return at;
+}
+
 static void pack_range(void *arg, int64_t begin, int64_t end, int worker) {
   const pack_job *job = arg;
   const lat__conv_desc *desc = job->desc;
@@ -134,10 +151,7 @@ static void pack_range(void *arg, int64_t begin, int64_t end, int worker) {
   bool by_column = packed ? desc->n_kernels == 1 : (desc->weight.form == LAT__WEIGHT_OUT_KERNEL_IN) != transposed;
   (void)worker;
   for (int64_t item = begin; item < end; item++) {
-    panel_place at = {.k = item / job->n_panels, .first = item % job->n_panels * job->panel_width};
-    at.width = lat__min_i64(job->panel_width, job->columns - at.first);
-    at.n_real = lat__min_i64(at.width, desc->c_out - at.first);
-    at.target = job->panels + (at.k * job->columns + at.first) * desc->c_in;
+    panel_place at = place_of(job, item);
     if (packed && transposed) {
       unpack_transposed(job, &at);
     } else if (packed) {
@@ -145,7 +159,7 @@ static void pack_range(void *arg, int64_t begin, int64_t end, int worker) {
     } else {
       (by_column ? pack_by_column : pack_by_row)(job, &at);
     }
-    for (int64_t ci = 0; at.n_real < at.width && ci < desc->c_in; ci++) {
+    for (int64_t ci = 0; at.n_real < at.width && ci < job->shape.depth; ci++) {
       memset(at.target + ci * at.width + at.n_real, 0, (size_t)(at.width - at.n_real) * sizeof(float));
     }
   }
@@ -154,35 +168,36 @@ static void pack_range(void *arg, int64_t begin, int64_t end, int worker) {
 lat_status lat__cpu_conv_pack(lat_context *context, const lat__conv_desc *desc, const lat__cpu_kernels *kernels,
                               float **out) {
   lat_status status = LAT_STATUS_OK;
-  int64_t columns = 0, kernel_floats = 0, n_floats = 0, n_weights = 0;
+  int64_t n_floats = 0, n_weights = 0;
+  lat__cpu_conv_shape shape;
   void *widened = NULL, *panels = NULL;
   *out = NULL;
-  LAT_TRY(lat__cpu_conv_panel_floats(desc, kernels, &columns, &kernel_floats), done);
-  if (!lat__mul_i64(kernel_floats, desc->n_kernels, &n_floats)) {
+  LAT_TRY(lat__cpu_conv_shape_of(desc, kernels, &shape), done);
+  if (!lat__mul_i64(shape.kernel_floats, desc->n_kernels, &n_floats)) {
     status = lat_fail(LAT_STATUS_OVERFLOW,
                       "conv: weight size: got %d kernel elements of %lld floats, expected a "
                       "product within int64",
-                      (int)desc->n_kernels, (long long)kernel_floats);
+                      (int)desc->n_kernels, (long long)shape.kernel_floats);
     goto done;
   }
   LAT_TRY(lat__alloc_items(context, "conv", n_floats, sizeof(float), &panels), done);
   const void *dense = desc->weight.data;
   if (desc->weight.form != LAT__WEIGHT_PACKED && desc->weight.dtype != LAT_DTYPE_F32) {
-    n_weights = desc->n_kernels * desc->c_in * desc->c_out; // below n_floats
+    n_weights = desc->n_kernels * shape.depth * desc->c_out; // below n_floats
     LAT_TRY(lat__alloc_items(context, "conv", n_weights, sizeof(float), &widened), done);
     lat__cpu_widen_rows(kernels, desc->weight.dtype, dense, NULL, 1, n_weights, widened);
     dense = widened;
   }
   pack_job job = {.desc = desc,
                   .dense = dense,
-                  .columns = columns,
+                  .shape = shape,
                   .panel_width = kernels->lanes * kernels->tile_vectors,
                   .panels = panels};
   assert(job.panel_width <= MAX_PANEL_WIDTH);
-  job.n_panels = lat__ceil_div_i64(columns, job.panel_width);
+  job.n_panels = lat__ceil_div_i64(shape.group_columns, job.panel_width);
   // A few ranges for each thread; small weights in one range, which runs serially.
-  int64_t grain = lat__max_i64(1, 65536 / lat__max_i64(1, desc->c_in * job.panel_width));
-  lat__parallel_for(context, desc->n_kernels * job.n_panels, grain, pack_range, &job);
+  int64_t grain = lat__max_i64(1, 65536 / lat__max_i64(1, shape.depth * job.panel_width));
+  lat__parallel_for(context, desc->n_kernels * shape.groups * job.n_panels, grain, pack_range, &job);
   *out = panels;
   panels = NULL;
 done:
