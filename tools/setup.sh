@@ -7,6 +7,7 @@
 #        tools/setup.sh clang     clang with sanitizers, libFuzzer and OpenMP
 #        tools/setup.sh analysis  clang-tidy, cppcheck
 #        tools/setup.sh valgrind, tools/setup.sh coverage
+#        tools/setup.sh avx512    emulator of a CPU with AVX-512
 #        tools/setup.sh aarch64   cross compiler and emulator
 set -euo pipefail
 
@@ -48,6 +49,17 @@ aarch64-linux-gnu-gcc|gcc-aarch64-linux-gnu|compiles for 64-bit Arm
 aarch64-linux-gnu-gcc|libc6-dev-arm64-cross|the C library for it
 qemu-aarch64-static|qemu-user-static|runs what was compiled
 END
+    avx512) cat <<'END' ;;
+bochs-bin|bochs|emulates a CPU with AVX-512
+@bochs-term|bochs-term|its display
+busybox|busybox-static|the programs of the emulated machine
+xorriso|xorriso|makes its disk
+cpio|cpio|makes its file system
+script|bsdutils|gives the display a terminal
+@isolinux|isolinux|boots it
+@isolinux|syslinux-common|boots it
+@vgabios|vgabios|boots it
+END
     *) return 1 ;;
   esac
 }
@@ -60,6 +72,9 @@ has_header() {
 
 present() {
   case $1 in
+    @bochs-term) compgen -G '/usr/lib/*/bochs/plugins/libbx_term_gui.so' >/dev/null ;;
+    @isolinux) [ -e /usr/lib/ISOLINUX/isolinux.bin ] && [ -e /usr/lib/syslinux/modules/bios/ldlinux.c32 ] ;;
+    @vgabios) [ -e /usr/share/bochs/VGABIOS-lgpl-latest ] ;;
     @libomp) compgen -G '/usr/lib/llvm-*/lib/libomp.so*' >/dev/null ;;
     *.h) has_header "$1" ;;
     *) command -v "$1" >/dev/null 2>&1 ;;
