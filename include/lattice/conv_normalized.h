@@ -16,7 +16,8 @@
 extern "C" {
 #endif
 
-/// Normalized lat_subm_conv3d. A 1x1x1 kernel is an ordinary pointwise convolution: nothing is divided, eps is not read.
+/// Normalized lat_subm_conv3d. A 1x1x1 kernel is an ordinary pointwise convolution: nothing is divided (eps is checked all
+/// the same).
 /// Errors: as lat_subm_conv3d; INVALID_ARGUMENT ("eps must be positive"; "normalized convolution does not support packed
 /// weights").
 LAT_API LAT_CHECKED lat_status lat_normalized_subm_conv3d(lat_context *context, const lat_tensor *x,
