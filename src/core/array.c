@@ -202,7 +202,7 @@ static void copy_elements(const lat_array_view *source, int64_t count, void *tar
   }
 }
 
-static lat_status check_out(const char *op, const lat_context *context, lat_array **out) {
+lat_status lat__array_op_check(const char *op, const lat_context *context, lat_array **out) {
   if (!out) return lat_fail(LAT_STATUS_INVALID_ARGUMENT, "%s: out: got NULL, expected a place for the array", op);
   *out = NULL;
   if (!context) return lat_fail(LAT_STATUS_INVALID_ARGUMENT, "%s: context: got NULL, expected a context", op);
@@ -212,7 +212,7 @@ static lat_status check_out(const char *op, const lat_context *context, lat_arra
 lat_status lat_array_create(lat_context *context, const lat_array_view *source, lat_array **out) {
   lat_status status = LAT_STATUS_OK;
   int64_t count = 0;
-  LAT_TRY(check_out("array_create", context, out), done);
+  LAT_TRY(lat__array_op_check("array_create", context, out), done);
   LAT_TRY(lat__view_check("array_create", "source", source, &count), done);
   LAT_TRY(lat__array_new(context, "array_create", source->dtype, source->rank, source->shape, out), done);
   copy_elements(source, count, lat_array_data(*out));
@@ -224,7 +224,7 @@ lat_status lat_array_wrap(lat_context *context, const lat_array_view *view, void
                           lat_array **out) {
   lat_status status = LAT_STATUS_OK;
   int64_t count = 0;
-  LAT_TRY(check_out("array_wrap", context, out), done);
+  LAT_TRY(lat__array_op_check("array_wrap", context, out), done);
   LAT_TRY(lat__view_check("array_wrap", "view", view, &count), done);
   if (!lat__view_contiguous(view)) {
     status = lat_fail(LAT_STATUS_INVALID_SHAPE, "array_wrap: view is not contiguous: got strides, expected row-major");

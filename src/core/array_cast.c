@@ -152,18 +152,11 @@ static int64_t convert(lat_dtype from, const void *source, lat_dtype to, void *t
   return -1;
 }
 
-static lat_status check_out(const char *op, const lat_context *context, lat_array **out) {
-  if (!out) return lat_fail(LAT_STATUS_INVALID_ARGUMENT, "%s: out: got NULL, expected a place for the array", op);
-  *out = NULL;
-  if (!context) return lat_fail(LAT_STATUS_INVALID_ARGUMENT, "%s: context: got NULL, expected a context", op);
-  return LAT_STATUS_OK;
-}
-
 lat_status lat_array_full(lat_context *context, lat_dtype dtype, int32_t rank, const int64_t *shape, double value,
                           lat_array **out) {
   lat_status status = LAT_STATUS_OK;
   lat_array *array = NULL;
-  LAT_TRY(check_out("array_full", context, out), done);
+  LAT_TRY(lat__array_op_check("array_full", context, out), done);
   LAT_TRY(lat__array_new(context, "array_full", dtype, rank, shape, &array), done);
   int64_t count = lat_array_count(array);
   char *data = lat_array_data(array);
@@ -189,7 +182,7 @@ lat_status lat_array_cast(lat_context *context, const lat_array_view *source, la
   lat_status status = LAT_STATUS_OK;
   lat_array *contiguous = NULL, *array = NULL;
   int64_t count = 0;
-  LAT_TRY(check_out("array_cast", context, out), done);
+  LAT_TRY(lat__array_op_check("array_cast", context, out), done);
   LAT_TRY(lat__view_check("array_cast", "source", source, &count), done);
   LAT_TRY(lat__array_new(context, "array_cast", dtype, source->rank, source->shape, &array), done);
   LAT_TRY(lat__view_contiguous_array(context, "array_cast", source, &contiguous), done);
@@ -211,7 +204,7 @@ done:
 lat_status lat_array_uniform(lat_context *context, lat_dtype dtype, int32_t rank, const int64_t *shape,
                              const double range[2], uint64_t stream, lat_array **out) {
   lat_status status = LAT_STATUS_OK;
-  LAT_TRY(check_out("array_uniform", context, out), done);
+  LAT_TRY(lat__array_op_check("array_uniform", context, out), done);
   if (!lat__dtype_is_feature(dtype)) {
     status = lat_fail(LAT_STATUS_INVALID_DTYPE, "array_uniform: dtype: got %s, expected float32, float16 or bfloat16",
                       lat_dtype_name(dtype));

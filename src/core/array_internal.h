@@ -29,6 +29,9 @@ LAT_CHECKED lat_status lat__array_new_2d(lat_context *context, const char *op, l
 LAT_CHECKED lat_status lat__array_new_1d(lat_context *context, const char *op, lat_dtype dtype, int64_t n,
                                          lat_array **out);
 
+/// Checks the arguments that every call with an array result has: out, context. Clears `*out`.
+LAT_CHECKED lat_status lat__array_op_check(const char *op, const lat_context *context, lat_array **out);
+
 /// Checks a view that a caller handed in as argument `name` of `op`: not NULL, known dtype and device, rank in range, no
 /// negative axis, data present unless empty, element count and bytes within range. Returns the element count.
 LAT_CHECKED lat_status lat__view_check(const char *op, const char *name, const lat_array_view *view, int64_t *count);

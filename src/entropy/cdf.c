@@ -10,13 +10,6 @@
 #include "core/context_internal.h"
 #include "entropy/cdf.h"
 
-lat_status lat__entropy_check(const char *op, const lat_context *context, lat_array **out) {
-  if (!out) return lat_fail(LAT_STATUS_INVALID_ARGUMENT, "%s: out: got NULL, expected a place for the array", op);
-  *out = NULL;
-  if (!context) return lat_fail(LAT_STATUS_INVALID_ARGUMENT, "%s: context: got NULL, expected a context", op);
-  return LAT_STATUS_OK;
-}
-
 static lat_status check_table(const char *op, bool from_prob, const lat_array_view *view, int64_t *alphabet) {
   const char *name = from_prob ? "prob" : "cdf";
   char shape[128];
@@ -222,7 +215,7 @@ lat_status lat_normalized_cdf(lat_context *context, const lat_array_view *prob, 
   lat_status status = LAT_STATUS_OK;
   lat__cdf_source source = {0};
   lat_array *cdf = NULL;
-  LAT_TRY(lat__entropy_check(op, context, out), done);
+  LAT_TRY(lat__array_op_check(op, context, out), done);
   LAT_TRY(lat__cdf_open(&source, context, op, true, prob), done);
   const int64_t columns = source.alphabet + 1;
   LAT_TRY(lat__array_new_2d(context, op, LAT_DTYPE_I16, source.n_rows, columns, &cdf), done);

@@ -45,7 +45,4 @@ void lat__stream_put_header(uint8_t *bytes, const char *magic, const lat__cdf_so
 LAT_CHECKED lat_status lat__stream_open(const lat__cdf_source *source, const char *magic, const lat_array_view *stream,
                                         lat_array **out);
 
-/// Checks the handles that every function of entropy.h has, and clears `*out`.
-LAT_CHECKED lat_status lat__entropy_check(const char *op, const lat_context *context, lat_array **out);
-
 #endif

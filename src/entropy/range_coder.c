@@ -168,7 +168,7 @@ typedef lat_status (*code_fn)(lat__cdf_source *source, const lat_array_view *inp
 static lat_status run(lat_context *context, const char *op, bool from_prob, const lat_array_view *table, code_fn code,
                       const lat_array_view *input, lat_array **out) {
   lat__cdf_source source = {0};
-  lat_status status = lat__entropy_check(op, context, out);
+  lat_status status = lat__array_op_check(op, context, out);
   if (!status) status = lat__cdf_open(&source, context, op, from_prob, table);
   if (!status) status = code(&source, input, out);
   lat__cdf_close(&source);

@@ -113,7 +113,7 @@ lat_status lat_rans_encode_from_prob(lat_context *context, const lat_array_view 
                                      lat_array **out) {
   static const char op[] = "rans_encode_from_prob";
   lat__cdf_source source = {0};
-  lat_status status = lat__entropy_check(op, context, out);
+  lat_status status = lat__array_op_check(op, context, out);
   if (!status) status = lat__cdf_open(&source, context, op, true, prob);
   if (!status) status = encode(&source, symbols, out);
   lat__cdf_close(&source);
@@ -124,7 +124,7 @@ lat_status lat_rans_decode_from_prob(lat_context *context, const lat_array_view 
                                      lat_array **out) {
   static const char op[] = "rans_decode_from_prob";
   lat__cdf_source source = {0};
-  lat_status status = lat__entropy_check(op, context, out);
+  lat_status status = lat__array_op_check(op, context, out);
   if (!status) status = lat__cdf_open(&source, context, op, true, prob);
   if (!status) status = decode(&source, stream, out);
   lat__cdf_close(&source);

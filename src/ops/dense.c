@@ -320,9 +320,7 @@ lat_status lat_to_dense(lat_context *context, const lat_tensor *x, const lat_den
   lat_status status = LAT_STATUS_OK;
   lat_dense_opts o;
   dense_box box;
-  if (!out) return lat_fail(LAT_STATUS_INVALID_ARGUMENT, "%s: out: got NULL, expected a place for the array", op);
-  *out = NULL;
-  LAT_TRY(check_context(op, context), done);
+  LAT_TRY(lat__array_op_check(op, context, out), done);
   LAT_TRY(check_tensor(op, "x", x), done);
   LAT_TRY(take_opts(op, opts, &o), done);
   LAT_TRY(box_of_tensor(op, x, &o, &box), done);
@@ -339,9 +337,7 @@ lat_status lat_to_dense_backward(lat_context *context, const lat_tensor *x, cons
   dense_box box;
   lat_array *grad = NULL;
   int64_t count = 0;
-  if (!out) return lat_fail(LAT_STATUS_INVALID_ARGUMENT, "%s: out: got NULL, expected a place for the array", op);
-  *out = NULL;
-  LAT_TRY(check_context(op, context), done);
+  LAT_TRY(lat__array_op_check(op, context, out), done);
   LAT_TRY(check_tensor(op, "x", x), done);
   LAT_TRY(lat__view_check(op, "grad_out", grad_out, &count), done);
   LAT_TRY(take_opts(op, opts, &o), done);
@@ -450,9 +446,7 @@ lat_status lat_from_dense_backward(lat_context *context, const lat_array_view *d
   dense_box box;
   lat_array *grad = NULL;
   int64_t count = 0;
-  if (!out) return lat_fail(LAT_STATUS_INVALID_ARGUMENT, "%s: out: got NULL, expected a place for the array", op);
-  *out = NULL;
-  LAT_TRY(check_context(op, context), done);
+  LAT_TRY(lat__array_op_check(op, context, out), done);
   LAT_TRY(lat__view_check(op, "dense", dense, &count), done);
   LAT_TRY(check_tensor(op, "result", result), done);
   LAT_TRY(lat__view_check(op, "grad_out", grad_out, &count), done);

@@ -10,9 +10,6 @@
 LAT_CHECKED lat_status lat__unary_run(lat_context *context, const char *op, lat__unary kind, const lat_tensor *x,
                                       lat_dtype dtype, lat_tensor **out);
 
-/// Checks what every function that gives an array has: out and context. Clears `*out`.
-LAT_CHECKED lat_status lat__array_op_check(const char *op, const lat_context *context, lat_array **out);
-
 /// Refuses a tensor that is NULL.
 LAT_CHECKED lat_status lat__tensor_check(const char *op, const char *name, const lat_tensor *x);
 

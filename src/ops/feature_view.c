@@ -4,13 +4,6 @@
 #include "core/compiler.h"
 #include "ops/feature_internal.h"
 
-lat_status lat__array_op_check(const char *op, const lat_context *context, lat_array **out) {
-  if (!out) return lat_fail(LAT_STATUS_INVALID_ARGUMENT, "%s: out: got NULL, expected a place for the array", op);
-  *out = NULL;
-  if (!context) return lat_fail(LAT_STATUS_INVALID_ARGUMENT, "%s: context: got NULL, expected a context", op);
-  return LAT_STATUS_OK;
-}
-
 lat_status lat__tensor_check(const char *op, const char *name, const lat_tensor *x) {
   if (x) return LAT_STATUS_OK;
   return lat_fail(LAT_STATUS_INVALID_ARGUMENT, "%s: %s: got NULL, expected a sparse tensor", op, name);

@@ -53,9 +53,8 @@ lat_status lat_voxelize_backward(lat_context *context, const lat_quantization *q
   lat_status status = LAT_STATUS_OK;
   lat_array *x = NULL, *grad = NULL, *y = NULL;
   lat_voxelize_opts o;
-  if (!out) return lat_fail(LAT_STATUS_INVALID_ARGUMENT, "%s: out: got NULL, expected a place for the array", op);
-  *out = NULL;
-  if (!context) return lat_fail(LAT_STATUS_INVALID_ARGUMENT, "%s: context: got NULL, expected a context", op);
+  status = lat__array_op_check(op, context, out);
+  if (status) return status;
   if (!quantization) {
     return lat_fail(LAT_STATUS_INVALID_ARGUMENT, "%s: quantization: got NULL, expected quantized points", op);
   }
@@ -92,9 +91,8 @@ lat_status lat_interpolate_backward(lat_context *context, const lat_point_map *m
   static const char op[] = "interpolate_backward";
   lat_status status = LAT_STATUS_OK;
   lat_array *grad = NULL, *y = NULL;
-  if (!out) return lat_fail(LAT_STATUS_INVALID_ARGUMENT, "%s: out: got NULL, expected a place for the array", op);
-  *out = NULL;
-  if (!context) return lat_fail(LAT_STATUS_INVALID_ARGUMENT, "%s: context: got NULL, expected a context", op);
+  status = lat__array_op_check(op, context, out);
+  if (status) return status;
   if (!map) return lat_fail(LAT_STATUS_INVALID_ARGUMENT, "%s: map: got NULL, expected a point-voxel map", op);
   const int64_t n_points = map->rows->view.shape[0];
   LAT_TRY(check_grad(op, grad_out, n_points, "have one row for each point of the map"), done);

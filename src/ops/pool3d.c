@@ -20,13 +20,6 @@ lat_status lat__pool_check(const char *op, lat_pool_mode mode, const lat_kernel_
   return lat__geometry_check(op, opts, &defaults, geometry);
 }
 
-lat_status lat__pool_check_handles(const char *op, const lat_context *context, const lat_tensor *x, lat_array **out) {
-  const char *missing = !out ? "out" : !context ? "context" : !x ? "x" : NULL;
-  if (out) *out = NULL;
-  if (!missing) return LAT_STATUS_OK;
-  return lat_fail(LAT_STATUS_INVALID_ARGUMENT, "%s: %s: got NULL, expected an object", op, missing);
-}
-
 lat_status lat__pool_take(lat_context *context, const lat__pool_call *call, const char *name,
                           const lat_array_view *view, int64_t n_rows, lat_array **out) {
   const lat_dtype dtype = lat_tensor_dtype(call->x);
@@ -129,7 +122,8 @@ lat_status lat_pool3d_backward(lat_context *context, const lat_tensor *x, lat_po
   lat__geometry geometry;
   lat_relation *relation = NULL;
   lat_coords *out_coords = NULL;
-  LAT_TRY(lat__pool_check_handles(op, context, x, out), done);
+  LAT_TRY(lat__array_op_check(op, context, out), done);
+  LAT_TRY(lat__tensor_check(op, "x", x), done);
   LAT_TRY(lat__pool_check(op, mode, opts, &geometry), done);
   LAT_TRY(lat__relation_forward(context, op, x->coords, &geometry, &relation, &out_coords), done);
   lat__pool_call call = {op, x, mode, relation, out_coords->n_rows, NULL};
@@ -162,7 +156,8 @@ lat_status lat_pool3d_jvp(lat_context *context, const lat_tensor *x, lat_pool_mo
   lat_relation *relation = NULL;
   lat_coords *out_coords = NULL;
   lat_array *taken = NULL;
-  LAT_TRY(lat__pool_check_handles(op, context, x, out), done);
+  LAT_TRY(lat__array_op_check(op, context, out), done);
+  LAT_TRY(lat__tensor_check(op, "x", x), done);
   LAT_TRY(lat__pool_check(op, mode, opts, &geometry), done);
   LAT_TRY(lat__relation_forward(context, op, x->coords, &geometry, &relation, &out_coords), done);
   lat__pool_call call = {op, x, mode, relation, out_coords->n_rows, NULL};

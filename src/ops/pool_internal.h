@@ -4,6 +4,7 @@
 
 #include <lattice/pool.h>
 
+#include "ops/feature_internal.h"
 #include "relation/relation_internal.h"
 
 /// A pool with its relation: what forward, gradient and product have in common.
@@ -31,9 +32,5 @@ LAT_CHECKED lat_status lat__pool_run_grad(lat_context *context, const lat__pool_
 /// `*out` = a caller's `(rows, C)` view of x's dtype as a contiguous array; errors name `op` and the argument `name`.
 LAT_CHECKED lat_status lat__pool_take(lat_context *context, const lat__pool_call *call, const char *name,
                                       const lat_array_view *view, int64_t n_rows, lat_array **out);
-
-/// Checks context, x and out of a call that gives an array, and clears `*out`.
-LAT_CHECKED lat_status lat__pool_check_handles(const char *op, const lat_context *context, const lat_tensor *x,
-                                               lat_array **out);
 
 #endif

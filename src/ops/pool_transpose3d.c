@@ -145,7 +145,8 @@ lat_status lat_pool_transpose3d_backward(lat_context *context, const lat_tensor 
                                          const lat_kernel_opts *opts, const lat_array_view *grad_out, lat_array **out) {
   static const char op[] = "pool_transpose3d_backward";
   transpose_setup setup = {.relation = NULL};
-  lat_status status = lat__pool_check_handles(op, context, x, out);
+  lat_status status = lat__array_op_check(op, context, out);
+  if (!status) status = lat__tensor_check(op, "x", x);
   if (!status) status = open_average(context, op, x, target, opts, &setup);
   if (!status) {
     lat__pool_call call = call_of(op, x, &setup);
@@ -170,7 +171,8 @@ lat_status lat_trilinear_upsample3d_backward(lat_context *context, const lat_ten
                                              lat_triple stride, const lat_array_view *grad_out, lat_array **out) {
   static const char op[] = "trilinear_upsample3d_backward";
   transpose_setup setup = {.relation = NULL};
-  lat_status status = lat__pool_check_handles(op, context, x, out);
+  lat_status status = lat__array_op_check(op, context, out);
+  if (!status) status = lat__tensor_check(op, "x", x);
   if (!status) status = open_trilinear(context, op, x, target, stride, &setup);
   if (!status) {
     lat__pool_call call = call_of(op, x, &setup);

@@ -81,9 +81,7 @@ lat_status lat_gather_aligned_features(lat_context *context, const lat_array_vie
   lat_array *x = NULL, *taken = NULL;
   int64_t count = 0;
   char shape[128];
-  if (!out) return lat_fail(LAT_STATUS_INVALID_ARGUMENT, "%s: out: got NULL, expected a place for the array", op);
-  *out = NULL;
-  if (!context) return lat_fail(LAT_STATUS_INVALID_ARGUMENT, "%s: context: got NULL, expected a context", op);
+  LAT_TRY(lat__array_op_check(op, context, out), done);
   LAT_TRY(lat__view_check(op, "features", features, &count), done);
   if (features->rank != 2 || !lat__dtype_is_feature(features->dtype)) {
     bool shape_is_wrong = features->rank != 2;

@@ -119,9 +119,7 @@ lat_status lat_kernel_offsets(lat_context *context, const lat_kernel_opts *opts,
   static const char op[] = "kernel_offsets";
   lat_status status = LAT_STATUS_OK;
   lat__geometry geometry;
-  if (!out) return lat_fail(LAT_STATUS_INVALID_ARGUMENT, "%s: out: got NULL, expected a place for the array", op);
-  *out = NULL;
-  if (!context) return lat_fail(LAT_STATUS_INVALID_ARGUMENT, "%s: context: got NULL, expected a context", op);
+  LAT_TRY(lat__array_op_check(op, context, out), done);
   LAT_TRY(lat__geometry_check(op, opts, NULL, &geometry), done);
   LAT_TRY(lat__array_new_2d(context, op, LAT_DTYPE_I32, geometry.n_kernels, 3, out), done);
   lat__geometry_offsets(&geometry, lat_array_data(*out));
