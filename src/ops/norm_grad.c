@@ -9,7 +9,7 @@
 typedef struct norm_grad_call {
   const char *op;
   lat__norm_parameters parameters;
-  lat__norm_items items;
+  lat__batch_items items;
   lat_array *grad;                        ///< incoming, contiguous
   lat_array *x, *weight_sums, *bias_sums; ///< results; the sums in float32, NULL where not wanted
 } norm_grad_call;
@@ -79,7 +79,7 @@ static lat_status close_call(lat_context *context, lat_status status, norm_grad_
   lat_array_release(call->weight_sums);
   lat_array_release(call->bias_sums);
   lat_array_release(call->grad);
-  lat__norm_items_release(context, &call->items);
+  lat__batch_items_release(context, &call->items);
   lat__norm_parameters_release(&call->parameters);
   return status;
 }
@@ -164,7 +164,7 @@ static lat_status items_forward(lat_context *context, const char *op, const lat_
                                 const lat_norm_opts *opts, lat_tensor **out) {
   lat_status status = LAT_STATUS_OK;
   lat__norm_parameters parameters = {.eps = 0.0f};
-  lat__norm_items items = {.n_items = 0};
+  lat__batch_items items = {.n_items = 0};
   lat_array *feats = NULL;
   const lat_array_view *view = &x->feats->view;
   LAT_TRY(lat__norm_parameters_take(context, op, LAT__NORM_LAYER, x, opts, &parameters), done);
@@ -186,7 +186,7 @@ static lat_status items_forward(lat_context *context, const char *op, const lat_
   LAT_TRY(lat__tensor_new(context, op, x->coords, feats, x, out), done);
 done:
   lat_array_release(feats);
-  lat__norm_items_release(context, &items);
+  lat__batch_items_release(context, &items);
   lat__norm_parameters_release(&parameters);
   return status;
 }

@@ -2,6 +2,7 @@
 #ifndef LATTICE_OPS_NORM_INTERNAL_H
 #define LATTICE_OPS_NORM_INTERNAL_H
 
+#include "coords/batch_items.h"
 #include "core/array_internal.h"
 #include "ops/feature_internal.h"
 
@@ -24,16 +25,9 @@ static inline const float *lat__norm_values(lat_array *array) {
   return array ? lat_array_data(array) : NULL;
 }
 
-/// Rows of the batch items: those of item b are `rows[offsets[b] .. offsets[b + 1])`, ascending.
-typedef struct lat__norm_items {
-  int64_t n_items;
-  int64_t *offsets;
-  int32_t *rows; ///< NULL: entry r is row r
-} lat__norm_items;
-
-/// `per_item` false: all rows as one item. Errors: INVALID_ARGUMENT (a negative batch index), OUT_OF_MEMORY.
+/// Rows of every batch item; `per_item` false: all rows as one item. `items` is zeroed before, and released whatever comes
+/// back. Errors: INVALID_ARGUMENT (a negative batch index), OUT_OF_MEMORY.
 LAT_CHECKED lat_status lat__norm_items_take(lat_context *context, const char *op, const lat_tensor *x, bool per_item,
-                                            lat__norm_items *items);
-void lat__norm_items_release(lat_context *context, lat__norm_items *items);
+                                            lat__batch_items *items);
 
 #endif

@@ -1,10 +1,8 @@
-// The rows of every batch item, for norms over items. Rows go by the batch column and need not be contiguous.
+// The rows that the norms over batch items take together.
 
 #include "coords/coords_internal.h"
 #include "coords/tensor_internal.h"
-#include "core/alloc.h"
 #include "core/checked.h"
-#include "core/compiler.h"
 #include "ops/norm_internal.h"
 
 static lat_status count_items(const char *op, const lat_tensor *x, int64_t *n_items) {
@@ -20,34 +18,9 @@ static lat_status count_items(const char *op, const lat_tensor *x, int64_t *n_it
 }
 
 lat_status lat__norm_items_take(lat_context *context, const char *op, const lat_tensor *x, bool per_item,
-                                lat__norm_items *items) {
-  lat_status status = LAT_STATUS_OK;
-  const lat_coords *coords = x->coords;
-  void *offsets = NULL, *rows = NULL;
-  *items = (lat__norm_items){.n_items = 1};
-  if (per_item) LAT_TRY(count_items(op, x, &items->n_items), done);
-  LAT_TRY(lat__alloc_zero(context, op, items->n_items + 1, sizeof(int64_t), &offsets), done);
-  items->offsets = offsets;
-  if (!per_item) {
-    items->offsets[1] = coords->n_rows;
-    goto done;
-  }
-  LAT_TRY(lat__alloc_items(context, op, coords->n_rows, sizeof(int32_t), &rows), done);
-  items->rows = rows;
-  for (int64_t r = 0; r < coords->n_rows; r++) items->offsets[coords->rows[4 * r] + 1]++;
-  for (int64_t b = 0; b < items->n_items; b++) items->offsets[b + 1] += items->offsets[b];
-  // Filled from the back: the end of an item moves down to its start, which is the end of the one before.
-  for (int64_t r = coords->n_rows - 1; r >= 0; r--) {
-    items->rows[--items->offsets[coords->rows[4 * r] + 1]] = (int32_t)r;
-  }
-  for (int64_t b = 0; b < items->n_items; b++) items->offsets[b] = items->offsets[b + 1];
-  items->offsets[items->n_items] = coords->n_rows;
-done:
-  return status;
-}
-
-void lat__norm_items_release(lat_context *context, lat__norm_items *items) {
-  if (!context) return;
-  lat__free(context, items->offsets);
-  lat__free(context, items->rows);
+                                lat__batch_items *items) {
+  int64_t n_items = 0;
+  if (!per_item) return lat__batch_items_take_all(context, op, x->coords, items);
+  lat_status status = count_items(op, x, &n_items);
+  return status ? status : lat__batch_items_take(context, op, x->coords, n_items, items);
 }
