@@ -162,7 +162,7 @@ static const char purpose[] =
 
 static const char notes[] =
     "operators: conv3d, subm_conv3d, linear, pool3d, global_pool, relu, gelu, batch_norm, layer_norm, rms_norm,\n"
-    "           sparse_add, sparse_cat, voxelize, devoxelize, relation, radius\n"
+    "           sparse_add, sparse_cat, voxelize, devoxelize, relation, radius, knn\n"
     "keys:      cin, cout, k, s, p, d (3 or 3x1x5), mode, radius, neighbors, type (f32, f16, bf16),\n"
     "           weights (f32, f16, bf16, int8, int4), scene (random, street, cpu_lidar, cpu_indoor), scan=FILE, "
     "voxel,\n"

@@ -12,7 +12,7 @@ static bool is_weighted(const problem *item) {
 }
 
 static bool is_map(const problem *item) {
-  return item->op == PROBLEM_RELATION || item->op == PROBLEM_RADIUS;
+  return item->op == PROBLEM_RELATION || item->op == PROBLEM_RADIUS || item->op == PROBLEM_KNN;
 }
 
 /// Whether the first call on a coordinate set builds something that later calls find there.

@@ -125,6 +125,7 @@ static const op_rule ops[PROBLEM_N_OPS] = {
     [PROBLEM_RELATION] = {"relation", KEYS_GEOMETRY | KEY_MODE, KEY_KERNEL | KEY_STRIDE | KEY_MODE, relation_modes,
                           LAT_RELATION_FORWARD, 3, 1},
     [PROBLEM_RADIUS] = {"radius", KEY_RADIUS | KEY_NEIGHBORS, KEY_RADIUS, NULL, 0, 1, 1},
+    [PROBLEM_KNN] = {"knn", KEY_NEIGHBORS, KEY_NEIGHBORS, NULL, 0, 1, 1},
 };
 
 /// How a key's value is written.
@@ -199,6 +200,7 @@ static problem defaults_of(problem_op op) {
                   .voxel = 0.05,
                   .density = 0.1,
                   .radius = 2.0,
+                  .neighbors = op == PROBLEM_KNN ? 16 : 0,
                   .batch = 1};
   return item;
 }

@@ -30,6 +30,7 @@ typedef enum problem_op {
   PROBLEM_DEVOXELIZE,
   PROBLEM_RELATION, ///< builds the map and nothing else
   PROBLEM_RADIUS,   ///< radius neighbours of every row
+  PROBLEM_KNN,      ///< nearest neighbours of every row
   PROBLEM_N_OPS
 } problem_op;
 

@@ -48,7 +48,7 @@ static bool has_target(const problem *item) {
 }
 
 static bool has_features(const problem *item) {
-  return item->op != PROBLEM_RELATION && item->op != PROBLEM_RADIUS;
+  return item->op != PROBLEM_RELATION && item->op != PROBLEM_RADIUS && item->op != PROBLEM_KNN;
 }
 
 static lat_status draw(problem_case *self, lat_dtype dtype, int32_t rank, const int64_t *shape, uint64_t stream,
@@ -281,6 +281,12 @@ static lat_status run_radius(const problem_case *self, lat_neighbors **out) {
   return lat_neighbors_create_radius(self->context, self->coords, NULL, &opts, out);
 }
 
+static lat_status run_knn(const problem_case *self, lat_neighbors **out) {
+  lat_knn_opts opts = LAT_KNN_OPTS_INIT;
+  opts.k = self->item.neighbors > 0 ? self->item.neighbors : INT64_MAX;
+  return lat_neighbors_create_knn(self->context, self->coords, NULL, &opts, out);
+}
+
 lat_status problem_case_run(const problem_case *self, problem_result *out) {
   const problem *item = &self->item;
   lat_kernel_opts kernel = kernel_opts(item);
@@ -313,6 +319,8 @@ lat_status problem_case_run(const problem_case *self, problem_result *out) {
     return problem_case_relation(self, &out->relation);
   case PROBLEM_RADIUS:
     return run_radius(self, &out->neighbors);
+  case PROBLEM_KNN:
+    return run_knn(self, &out->neighbors);
   case PROBLEM_N_OPS:
     break;
   }

@@ -178,6 +178,24 @@ LAT_API LAT_CHECKED lat_status lat_neighbors_create_radius(lat_context *context,
                                                            const lat_coords *queries, const lat_radius_opts *opts,
                                                            lat_neighbors **out);
 
+/// Options of a nearest-neighbour query.
+typedef struct lat_knn_opts {
+  size_t struct_bytes; ///< sizeof(lat_knn_opts)
+  int64_t k;           ///< neighbours of each query, 1 or more; there is no default
+} lat_knn_opts;
+
+#define LAT_KNN_OPTS_INIT                                                                                              \
+  { sizeof(lat_knn_opts), 0 }
+
+/// For every query row (ascending) its `k` nearest source rows of the same batch, ordered by (distance, source row): all
+/// of them where there are fewer. Every row counts, duplicates and, within one set, the query itself. Exact in the float32
+/// distances of lat_neighbor_list. `queries` NULL means `sources`.
+/// Errors: INVALID_ARGUMENT (NULL; "k must be positive"; "same coordinate stride" when the two sets differ in it),
+/// OUT_OF_MEMORY.
+LAT_API LAT_CHECKED lat_status lat_neighbors_create_knn(lat_context *context, const lat_coords *sources,
+                                                        const lat_coords *queries, const lat_knn_opts *opts,
+                                                        lat_neighbors **out);
+
 /// The edges. Borrowed: valid while a reference is held.
 LAT_API lat_neighbor_list lat_neighbors_edges(const lat_neighbors *neighbors);
 

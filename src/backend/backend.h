@@ -51,7 +51,8 @@ struct lat__backend {
                                         lat__pairs *out);
   /// The same pairs seen from the other side: outputs become inputs.
   lat_status (*pairs_swap)(lat_context *context, const lat__pairs *pairs, lat__pairs *out);
-  lat_status (*radius)(lat_context *context, const lat__radius_desc *desc, lat__radius_result *out);
+  lat_status (*radius)(lat_context *context, const lat__radius_desc *desc, lat__neighbor_edges *out);
+  lat_status (*knn)(lat_context *context, const lat__knn_desc *desc, lat__neighbor_edges *out);
 
   // Features.
 

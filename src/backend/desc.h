@@ -225,14 +225,22 @@ typedef struct lat__radius_desc {
   int64_t max_neighbors; ///< 0: all
 } lat__radius_desc;
 
-/// Result of a radius query; every array comes from lat__alloc and belongs to the caller.
-typedef struct lat__radius_result {
+/// The k nearest source rows of query coordinates, duplicates included.
+typedef struct lat__knn_desc {
+  const lat__coord_order *source_order;
+  const int32_t *query_rows; ///< (n_queries, 4)
+  int64_t n_queries;
+  int64_t k; ///< 1 or more
+} lat__knn_desc;
+
+/// Result of a neighbour query; every array comes from lat__alloc and belongs to the caller.
+typedef struct lat__neighbor_edges {
   int64_t n_edges;
   int64_t *row_offsets; ///< n_queries + 1
   int32_t *query_rows;  ///< n_edges, as the following
   int32_t *source_rows;
   int32_t *neighbor_ids;
   float *squared_distances;
-} lat__radius_result;
+} lat__neighbor_edges;
 
 #endif

@@ -12,7 +12,7 @@ struct lat_neighbors {
   atomic_int refcount;
   lat_context *context; ///< retained
   int64_t n_queries, n_sources;
-  lat__radius_result edges;
+  lat__neighbor_edges edges;
 };
 
 #endif

@@ -1,4 +1,4 @@
-// Out of memory in radius queries and in the gathering of neighbour features.
+// Out of memory in radius and nearest-neighbour queries and in the gathering of neighbour features.
 #include <lattice/lattice.h>
 
 #include "support/test_allocator.h"
@@ -42,6 +42,25 @@ static lat_status radius_body(lat_context *context) {
   return status;
 }
 
+static lat_status knn_body(lat_context *context) {
+  lat_array_view view = lat_view_2d(rows, LAT_DTYPE_I32, N_ROWS, 4);
+  lat_knn_opts opts = LAT_KNN_OPTS_INIT;
+  lat_coords *coords = NULL;
+  lat_neighbors *neighbors = NULL;
+  opts.k = 4;
+  lat_status status = lat_coords_create(context, &view, NULL, &coords);
+  if (status == LAT_STATUS_OK) status = lat_neighbors_create_knn(context, coords, NULL, &opts, &neighbors);
+  if (status == LAT_STATUS_OK) {
+    lat_neighbor_list list = lat_neighbors_edges(neighbors);
+    lat_test_oom_record(list.source_rows, (size_t)list.n_edges * sizeof(int32_t));
+  } else {
+    assert_null(neighbors);
+  }
+  lat_neighbors_release(neighbors);
+  lat_coords_release(coords);
+  return status;
+}
+
 static lat_status gather_body(lat_context *context) {
   static const float feats[N_ROWS][2] = {{1, 2}, {3, 4}};
   lat_array_view view = lat_view_2d(feats, LAT_DTYPE_F32, N_ROWS, 1);
@@ -65,6 +84,11 @@ static void radius_survives(void **state) {
   lat_test_oom("radius", radius_body);
 }
 
+static void knn_survives(void **state) {
+  (void)state;
+  lat_test_oom("knn", knn_body);
+}
+
 static void gather_survives(void **state) {
   (void)state;
   lat_test_oom("gather", gather_body);
@@ -73,6 +97,7 @@ static void gather_survives(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(radius_survives),
+      cmocka_unit_test(knn_survives),
       cmocka_unit_test(gather_survives),
   };
   return cmocka_run_group_tests(tests, fill_inputs, NULL);

@@ -20,7 +20,7 @@ void check_pool(const problem_case *self, const problem_result *result, char *re
 void check_feature(const problem_case *self, const problem_result *result, char *reason);
 void check_join(const problem_case *self, const problem_result *result, char *reason);
 void check_points(const problem_case *self, const problem_result *result, char *reason);
-void check_radius(const problem_case *self, const problem_result *result, char *reason);
+void check_neighbors(const problem_case *self, const problem_result *result, char *reason);
 
 /// Memory that is there: the tests stop when there is none.
 void *check_alloc(size_t count, size_t bytes);

@@ -123,12 +123,14 @@ void check_points(const problem_case *self, const problem_result *result, char *
 
 // --- neighbours -----------------------------------------------------------------------------------------------------
 
-void check_radius(const problem_case *self, const problem_result *result, char *reason) {
+void check_neighbors(const problem_case *self, const problem_result *result, char *reason) {
   const problem *item = &self->item;
   int64_t n;
   const int32_t *rows = check_in_rows(self, &n);
   lat_neighbor_list got = lat_neighbors_edges(result->neighbors);
-  ref_neighbors *expected = ref_radius(rows, n, rows, n, item->radius, item->neighbors);
+  int64_t k = item->neighbors > 0 ? item->neighbors : INT64_MAX;
+  ref_neighbors *expected = item->op == PROBLEM_KNN ? ref_knn(rows, n, rows, n, k)
+                                                    : ref_radius(rows, n, rows, n, item->radius, item->neighbors);
   if (check_problem_with_error) expected->source[expected->n / 2]++;
   if (got.n_edges != expected->n || got.n_queries != n || got.n_sources != n) {
     check_fail(reason, "neighbours: got %lld of %lld queries, expected %lld of %lld", (long long)got.n_edges,
@@ -174,7 +176,8 @@ static void check_result(const problem_case *self, const problem_result *result,
     check_relation(self, result, reason);
     break;
   case PROBLEM_RADIUS:
-    check_radius(self, result, reason);
+  case PROBLEM_KNN:
+    check_neighbors(self, result, reason);
     break;
   default:
     check_feature(self, result, reason);

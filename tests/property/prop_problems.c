@@ -175,7 +175,8 @@ static void test_checks_find_wrong_results(void **state) {
                                       "voxelize:n=10,cin=1",
                                       "devoxelize:n=10,cin=1,density=1",
                                       "relation:n=20,s=2",
-                                      "radius:n=20"};
+                                      "radius:n=20",
+                                      "knn:n=20"};
   for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
     char reason[CHECK_TEXT_BYTES];
     problem item;

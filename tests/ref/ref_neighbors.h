@@ -1,4 +1,4 @@
-/// Naive closed-ball neighbours: every query against every source.
+/// Naive neighbours, in a ball or nearest: every query against every source.
 #ifndef LAT_REF_NEIGHBORS_H
 #define LAT_REF_NEIGHBORS_H
 
@@ -15,6 +15,9 @@ typedef struct ref_neighbors {
 /// fl32(radius^2), by (distance, row), at most `max_neighbors` (0: all) a query.
 ref_neighbors *ref_radius(const int32_t *sources, int64_t n_sources, const int32_t *queries, int64_t n_queries,
                           double radius, int64_t max_neighbors);
+
+/// The k nearest sources of the query's batch, every row counted, by (distance, row).
+ref_neighbors *ref_knn(const int32_t *sources, int64_t n_sources, const int32_t *queries, int64_t n_queries, int64_t k);
 void ref_neighbors_free(ref_neighbors *neighbors);
 
 #endif

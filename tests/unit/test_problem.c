@@ -87,13 +87,14 @@ static void test_canonical_form(void **state) {
   assert_prints("relu:n=1001", "relu:cin=64,type=f32,scene=random,n=1001");
   assert_prints("voxelize:scan=my scan.ply,voxel=.1", "voxelize:cin=64,mode=mean,type=f32,scan=my scan.ply,voxel=0.1");
   assert_prints("radius:radius=1e1,neighbors=8", "radius:radius=1e+01,neighbors=8,scene=random");
+  assert_prints("knn:n=9", "knn:neighbors=16,scene=random,n=9");
   assert_prints("devoxelize:scene=street,mode=nearest", "devoxelize:cin=64,mode=nearest,type=f32,scene=street");
 }
 
 static void test_unknown_names(void **state) {
   (void)state;
   assert_refused("conv4d:cin=3", "unknown operator: got 'conv4d', expected one of conv3d, subm_conv3d, linear, pool3d");
-  assert_refused("conv4d", "sparse_cat, voxelize, devoxelize, relation, radius");
+  assert_refused("conv4d", "sparse_cat, voxelize, devoxelize, relation, radius, knn");
   assert_refused("conv3d:channels=3",
                  "unknown key: got 'channels', expected one that conv3d takes: cin, cout, k, s, p, d");
   assert_refused("relu:cout=3", "unknown key: got 'cout', expected one that relu takes: cin, type, scene");

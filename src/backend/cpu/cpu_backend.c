@@ -17,6 +17,7 @@ static const lat__backend cpu_backend = {
     .target_transposed_build = lat__cpu_target_transposed_build,
     .pairs_swap = lat__cpu_pairs_swap,
     .radius = lat__cpu_radius,
+    .knn = lat__cpu_knn,
     .gather = lat__cpu_gather,
     .conv = lat__cpu_conv,
     .conv_grad = lat__cpu_conv_grad,

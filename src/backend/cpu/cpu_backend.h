@@ -23,8 +23,9 @@ lat_status lat__cpu_downsample(lat_context *context, const lat__coord_order *ord
 // cpu_relation.c
 lat_status lat__cpu_relation_build(lat_context *context, const lat__relation_desc *desc, lat__pairs *out);
 
-// cpu_radius.c, cpu_gather.c
-lat_status lat__cpu_radius(lat_context *context, const lat__radius_desc *desc, lat__radius_result *out);
+// cpu_radius.c, cpu_knn.c, cpu_gather.c
+lat_status lat__cpu_radius(lat_context *context, const lat__radius_desc *desc, lat__neighbor_edges *out);
+lat_status lat__cpu_knn(lat_context *context, const lat__knn_desc *desc, lat__neighbor_edges *out);
 lat_status lat__cpu_gather(lat_context *context, const lat__gather_desc *desc);
 
 // cpu_conv.c
