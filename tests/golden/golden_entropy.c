@@ -1,5 +1,7 @@
 // Byte streams of the entropy coders against golden vectors: hex strings that the codecs of mlx-lattice 0.6.0 produced for
 // these inputs.
+// covers: lat_normalized_cdf lat_range_encode lat_range_decode lat_range_encode_from_prob lat_range_decode_from_prob
+// covers: lat_rans_encode_from_prob lat_rans_decode_from_prob
 #include <stdio.h>
 #include <string.h>
 

@@ -2,6 +2,7 @@
 //
 // The frozen table is the output of the quantize function of MLX 0.32.4 on its CPU device, mode affine, for the weights
 // of `weight_value` (zero-padded to whole groups); scales and biases as bit patterns.
+// covers: lat_quantize_weight
 #include "support/test_support.h"
 
 #include <string.h>

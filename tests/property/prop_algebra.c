@@ -1,5 +1,6 @@
 // sparse_add and sparse_cat_aligned on random sets against the naive join: duplicates, every pair of dtypes, wide rows,
 // 1, 2 and 5 threads bit for bit; commutativity.
+// covers: lat_sparse_add lat_sparse_cat_aligned
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

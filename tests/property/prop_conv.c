@@ -1,5 +1,6 @@
 // Laws of the convolutions on random problems: the naive reference, the same bits at every level, thread count and batch
 // composition, permutation of rows, linearity.
+// covers: lat_conv3d lat_subm_conv3d
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

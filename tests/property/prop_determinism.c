@@ -1,6 +1,9 @@
 // One network, every operation of the quickstart in it, on random clouds: the same bits for 1, 2 and 5 threads, in a
 // second run, and on a host executor that runs its jobs one after the other in reverse order; float32 convolution and
 // linear layers also at every CPU level; and the rows of a batch item do not depend on the other items.
+// covers: lat_linear lat_pool3d lat_global_pool lat_batch_norm lat_layer_norm lat_rms_norm lat_cast lat_gelu lat_relu
+// covers: lat_sparse_add lat_sparse_cat_aligned lat_neighbors_create_radius lat_gather_neighbor_features
+// covers: lat_array_uniform lat_quantize_weight
 
 #include <math.h>
 #include <stdio.h>

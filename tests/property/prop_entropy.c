@@ -1,5 +1,7 @@
 // Entropy coding, random rows: what was encoded is decoded, by both coders and from both forms of the distribution, and
 // the length is close to the information in the symbols.
+// covers: lat_normalized_cdf lat_range_encode lat_range_decode lat_range_encode_from_prob lat_rans_encode_from_prob
+// covers: lat_rans_decode_from_prob
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

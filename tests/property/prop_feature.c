@@ -1,5 +1,6 @@
 // Norms and activations on random tensors against the double reference: sizes across every lane and chunk border, rows far
 // from zero, three dtypes, 1, 2 and 5 threads bit for bit, permuted rows.
+// covers: lat_relu lat_gelu lat_batch_norm lat_layer_norm lat_rms_norm
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>

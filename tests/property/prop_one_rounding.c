@@ -1,5 +1,7 @@
 // Law: an operation on 16-bit features is the float32 operation on the widened features, rounded once. Holds bit for bit
 // for every operation whose parameters are 16-bit values too, in float16 and in bfloat16.
+// covers: lat_linear lat_pool3d lat_global_pool lat_batch_norm lat_layer_norm lat_rms_norm lat_cast lat_gelu lat_relu
+// covers: lat_sparse_add lat_sparse_cat_aligned
 #include <stdlib.h>
 #include <string.h>
 

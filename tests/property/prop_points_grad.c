@@ -1,6 +1,6 @@
 // Max reduction, the capped voxelizer and the gradients of points and voxels against the naive references and against central differences of
 // the forward references, for random clouds of every dtype and 1, 2 and 5 threads.
-// covers: lat_voxelize_quantized lat_voxelize_backward lat_interpolate_backward lat_devoxelize
+// covers: lat_voxelize_quantized lat_voxelize_backward lat_interpolate_backward
 // covers: lat_voxelize_capped
 #include "support/test_support.h"
 

@@ -1,5 +1,6 @@
 // Pools on random tensors against the double reference, for three dtypes and 1, 2 and 5 threads bit for bit; permuted
 // rows; the bits of a batch item do not depend on the others.
+// covers: lat_pool3d lat_global_pool
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

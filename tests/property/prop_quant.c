@@ -1,5 +1,6 @@
 // Packed weights against the naive reference: random shapes, layouts, strides, magnitudes and both dtypes; the error of
 // unpacking; thread counts.
+// covers: lat_quantize_weight lat_dequantize_weight
 #include "support/test_support.h"
 
 #include <math.h>

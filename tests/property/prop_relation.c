@@ -1,4 +1,6 @@
 // Kernel relations against the naive reference: random geometry over random coordinates, thread counts, permutations.
+// covers: lat_relation_create_forward lat_relation_create_subm lat_relation_create_target lat_relation_out_coords
+// covers: lat_relation_edges lat_relation_group_edges lat_relation_release
 #include "support/test_support.h"
 
 #include <stdlib.h>

@@ -1,4 +1,5 @@
 // sparse_add and sparse_cat_aligned: the four joins, identity, duplicates, missing rows, promotion, errors.
+// covers: lat_sparse_add lat_sparse_cat_aligned
 #include <math.h>
 #include <pthread.h>
 #include <stdlib.h>

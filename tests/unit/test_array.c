@@ -1,4 +1,6 @@
 // Arrays and views: checks, strides, wrapping, conversion, overflow.
+// covers: lat_array_as_view lat_array_cast lat_array_copy_to lat_array_count lat_array_create lat_array_data
+// covers: lat_array_full lat_array_release lat_array_retain lat_array_wrap lat_dtype_bytes lat_dtype_name
 #include <math.h>
 #include <string.h>
 

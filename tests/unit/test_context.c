@@ -1,9 +1,13 @@
 // Contexts: options and their sizes, CPU levels and the environment, memory accounting, cap and cache, logging, lifetime.
+// covers: lat_context_create lat_context_destroy lat_context_threads lat_context_cpu_level lat_context_seed
+// covers: lat_context_bytes lat_context_peak_bytes lat_context_reset_peak lat_context_trim lat_cpu_level_name lat_fail
+// covers: lat_last_error lat_status_name lat_version
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <lattice/array.h>
+#include <lattice/version.h>
 
 #include "core/alloc.h"
 #include "core/context_internal.h"
@@ -371,8 +375,16 @@ static void test_log(void **state) {
   lat_context_destroy(context);
 }
 
+static void test_version(void **state) {
+  (void)state;
+  char expected[32];
+  snprintf(expected, sizeof expected, "%d.%d.%d", LAT_VERSION_MAJOR, LAT_VERSION_MINOR, LAT_VERSION_PATCH);
+  assert_string_equal(lat_version(), expected);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_version),
       cmocka_unit_test(test_defaults),
       cmocka_unit_test(test_bad_options),
       cmocka_unit_test(test_sizes_of_options),

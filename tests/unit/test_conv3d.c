@@ -1,5 +1,6 @@
 // lat_conv3d and lat_subm_conv3d: worked examples, identity and batch metadata, layouts, packed weights, edge cases.
 // Their errors are in test_conv3d_errors.c.
+// covers: lat_conv3d lat_subm_conv3d lat_conv3d_algorithm
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>

@@ -1,4 +1,6 @@
 // Coordinate sets: creation, checks, identity, lookup, the coarser sets and the cache of derived objects.
+// covers: lat_coords_create lat_coords_count lat_coords_rows lat_coords_stride lat_coords_id lat_coords_lookup
+// covers: lat_coords_retain lat_coords_release
 #include "support/test_support.h"
 
 #include <stdlib.h>

@@ -1,4 +1,6 @@
 // Entropy coding: every refusal, and the corners of the cumulative rows.
+// covers: lat_normalized_cdf lat_range_encode lat_range_decode lat_range_encode_from_prob lat_range_decode_from_prob
+// covers: lat_rans_encode_from_prob lat_rans_decode_from_prob
 #include <math.h>
 #include <string.h>
 

@@ -1,4 +1,5 @@
 // relu, gelu and cast: worked values, special values, error bounds over dense sweeps, identity, empty tensors, errors.
+// covers: lat_relu lat_gelu lat_cast
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

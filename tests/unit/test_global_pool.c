@@ -1,4 +1,5 @@
 // Global pools: by the batch column, in any order of rows; declared counts and sizes; empty items; errors.
+// covers: lat_global_pool
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

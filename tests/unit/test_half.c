@@ -1,4 +1,5 @@
 // binary16 and bfloat16 conversions: every bit pattern one way, every rounding boundary the other way, against arithmetic in double.
+// covers: lat_f16_to_f32 lat_f32_to_f16 lat_bf16_to_f32 lat_f32_to_bf16
 #include <math.h>
 #include <string.h>
 

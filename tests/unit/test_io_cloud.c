@@ -1,5 +1,8 @@
 // The cloud object, and lat_cloud_read on real files: formats, the operating system's refusals, the files of the shared
 // data folder.
+// covers: lat_cloud_read lat_cloud_create lat_cloud_add_field lat_cloud_count lat_cloud_source lat_cloud_positions
+// covers: lat_cloud_n_fields lat_cloud_field_name lat_cloud_field lat_cloud_find_field lat_cloud_retain
+// covers: lat_cloud_release
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>

@@ -1,4 +1,5 @@
 // Reading LAS: every point format, extra values, the header's rules, and every error.
+// covers: lat_cloud_read
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>

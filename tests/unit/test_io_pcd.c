@@ -1,4 +1,5 @@
 // Reading PCD: the three encodings, every type, the header's rules, and every error with its place in the file.
+// covers: lat_cloud_read
 #include <locale.h>
 #include <math.h>
 #include <stdio.h>

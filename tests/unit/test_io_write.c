@@ -1,4 +1,5 @@
 // Writing PLY and PNG: what is written reads back the same, and a failure leaves the folder as it was.
+// covers: lat_cloud_write_ply lat_image_write_png
 #include <locale.h>
 #include <math.h>
 #include <signal.h>

@@ -1,4 +1,5 @@
 // lat_linear and lat_measure_fma_peak: values, the dtype rule, packed weights, errors.
+// covers: lat_linear lat_measure_fma_peak
 #include <math.h>
 #include <stdbool.h>
 #include <string.h>

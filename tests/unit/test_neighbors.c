@@ -1,4 +1,6 @@
 // Radius queries and the gathering of neighbour features.
+// covers: lat_neighbors_create_radius lat_neighbors_edges lat_neighbors_retain lat_neighbors_release
+// covers: lat_gather_neighbor_features
 #include "support/test_support.h"
 
 #include <float.h>

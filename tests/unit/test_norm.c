@@ -1,4 +1,5 @@
 // Batch, layer and RMS norm: worked values, statistics far from zero, dtypes and promotion, options, empty tensors, errors.
+// covers: lat_batch_norm lat_layer_norm lat_rms_norm
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,4 +1,6 @@
 // Points and voxels: worked vectors, boundaries of the lattice, and every error with its status and text.
+// covers: lat_sparse_quantize lat_quantization_coords lat_quantization_inverse_rows lat_quantization_counts
+// covers: lat_quantization_retain lat_quantization_release lat_voxelize lat_devoxelize
 #include "support/test_support.h"
 
 #include <float.h>

@@ -1,4 +1,5 @@
 // Local pools: the worked examples of the specification, rows without edges, dtypes, identity, geometry errors.
+// covers: lat_pool3d
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

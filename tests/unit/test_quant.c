@@ -1,4 +1,6 @@
 // Packed weights: facts, parts, unpacking, and every error with its status and text.
+// covers: lat_quantize_weight lat_dequantize_weight lat_quantized_weight_create lat_quantized_weight_info
+// covers: lat_quantized_weight_retain lat_quantized_weight_release
 #include "support/test_support.h"
 
 #include <float.h>

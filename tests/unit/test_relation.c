@@ -1,4 +1,7 @@
 // Kernel relations: worked examples, grouped views, kernel offsets, and every refusal.
+// covers: lat_kernel_offsets lat_relation_create_forward lat_relation_create_subm lat_relation_create_target
+// covers: lat_relation_kind_of lat_relation_n_edges lat_relation_n_in lat_relation_n_out lat_relation_n_kernels
+// covers: lat_relation_out_coords lat_relation_edges lat_relation_group_edges lat_relation_retain lat_relation_release
 #include "support/test_support.h"
 
 #include <stdlib.h>

@@ -1,4 +1,5 @@
 // Kernel relations as shared objects: the cache on the input set, lifetimes, threads, and the edges of real scenes.
+// covers: lat_relation_create_forward lat_relation_create_target lat_relation_create_subm
 #include "support/test_support.h"
 
 #include <pthread.h>

@@ -1,4 +1,5 @@
 // The counter-based generator against the known answers of Random123, and arrays drawn from it.
+// covers: lat_array_uniform lat_random_block
 #include <math.h>
 #include <string.h>
 

@@ -1,4 +1,7 @@
 // Sparse tensors: construction, sharing, batch declarations, lifetime.
+// covers: lat_tensor_create lat_tensor_share lat_tensor_with_feats lat_tensor_count lat_tensor_channels
+// covers: lat_tensor_dtype lat_tensor_stride lat_tensor_coords lat_tensor_feats lat_tensor_feats_array
+// covers: lat_tensor_batch_size lat_tensor_batch_counts lat_tensor_same_coords lat_tensor_retain lat_tensor_release
 #include <string.h>
 
 #include <lattice/tensor.h>
