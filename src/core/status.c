@@ -10,7 +10,9 @@
 
 #define ERROR_TEXT_BYTES 512
 
-static LAT_THREAD_LOCAL char last_error[ERROR_TEXT_BYTES];
+// Aligned because mold 1.10 begins the region that is made read-only with the thread-local section: unaligned, it can begin
+// a few bytes before an unmapped page boundary, and then the program does not start.
+static LAT_THREAD_LOCAL _Alignas(LAT_ALIGN) char last_error[ERROR_TEXT_BYTES];
 
 const char *lat_status_name(lat_status status) {
   switch (status) {
