@@ -52,6 +52,7 @@
 #include <lattice/entropy.h>
 #include <lattice/feature.h>
 #include <lattice/io.h>
+#include <lattice/model.h>
 #include <lattice/norm.h>
 #include <lattice/points.h>
 #include <lattice/pool.h>
