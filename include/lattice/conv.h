@@ -82,12 +82,12 @@ typedef struct lat_conv3d_backward_opts {
 ///     x[i]      = sum of grad_out[o] W[k]^T       weight[k] = sum of X[i]^T grad_out[o]       bias = sum of grad_out
 ///
 /// of x in ascending kernel index, with float32 fused multiply-add; of the weight likewise over fixed ranges of output
-/// rows that are added in order; of the bias in double, then float32. One rounding to the dtype; a sum of n
-/// products lies within 4 sqrt(n) 2^-23 sum|a b| before it. Same bits for any thread count and CPU level. Rows of x that
-/// no edge names (of duplicated rows all but the first) get 0. A packed weight has no gradient, its bias and x have.
+/// rows that are added in order; of the bias in double. One rounding to the dtype; a sum of n products lies within
+/// 4 sqrt(n) 2^-23 sum|a b| before it. Same bits for any thread count and CPU level. Rows of x that no edge names (of
+/// duplicated rows all but the first) get 0. A packed weight has no gradient, its bias and x have.
 /// Errors: as lat_conv3d; INVALID_ARGUMENT ("grads" outside the flags; "a packed weight has no gradient"),
 /// INVALID_SHAPE ("grad_out must have shape (rows, C_out) of the result"), INVALID_DTYPE ("grad_out must match feature
-/// dtype"), UNSUPPORTED (groups above 1).
+/// dtype").
 LAT_API LAT_CHECKED lat_status lat_conv3d_backward(lat_context *context, const lat_tensor *x, const lat_weight *weight,
                                                    const lat_array_view *grad_out, const lat_conv3d_backward_opts *opts,
                                                    lat_conv_grads *out);
@@ -106,7 +106,7 @@ typedef struct lat_conv_tangents {
 } lat_conv_tangents;
 
 /// Forward-mode product of lat_conv3d: `conv(dx, W) + conv(x, dW) + dbias`, a tensor like the result of lat_conv3d. One
-/// sum of all products with one rounding, under each kernel element those of dx first.
+/// sum of all products with one rounding, under each kernel element and group those of dx first.
 /// Errors: as lat_conv3d; INVALID_ARGUMENT (NULL; "no tangent was given"; "a packed weight has no tangent"),
 /// INVALID_SHAPE and INVALID_DTYPE ("the tangent of <name> must have its shape", "… its dtype").
 LAT_API LAT_CHECKED lat_status lat_conv3d_jvp(lat_context *context, const lat_tensor *x, const lat_weight *weight,

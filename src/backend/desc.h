@@ -96,6 +96,7 @@ typedef struct lat__conv_desc {
 typedef struct lat__conv_grad_desc {
   const lat__pairs *pairs; ///< of the forward call; NULL: row i meets row i under the only kernel element
   int64_t n_in, n_out, c_in, c_out;
+  int64_t groups; ///< as in lat__conv_desc
   int32_t n_kernels;
   lat_dtype dtype, dtype_grad; ///< of x, of grad
   const void *x;               ///< (n_in, c_in)

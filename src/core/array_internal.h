@@ -49,6 +49,10 @@ LAT_CHECKED lat_status lat__channel_vector(lat_context *context, const char *op,
                                            const lat_array_view *view, int64_t channels, lat_dtype round_to,
                                            lat_array **out);
 
+/// The float32 beside `value` whose last bit is odd, or `value` itself where float32 has it: rounded further to 16 bits it
+/// gives what one rounding of `value` gives.
+float lat__float_to_odd(double value);
+
 /// True for the dtypes that features have: float32, float16, bfloat16.
 static inline bool lat__dtype_is_feature(lat_dtype dtype) {
   return dtype == LAT_DTYPE_F32 || dtype == LAT_DTYPE_F16 || dtype == LAT_DTYPE_BF16;
@@ -68,6 +72,11 @@ static inline void lat__float_store(lat_dtype dtype, void *data, int64_t index, 
   } else {
     ((uint16_t *)data)[index] = dtype == LAT_DTYPE_F16 ? lat_f32_to_f16(value) : lat_f32_to_bf16(value);
   }
+}
+
+/// Stores `value` as element `index` of a feature array, with one rounding.
+static inline void lat__float_store_double(lat_dtype dtype, void *data, int64_t index, double value) {
+  lat__float_store(dtype, data, index, dtype == LAT_DTYPE_F32 ? (float)value : lat__float_to_odd(value));
 }
 
 /// `value` rounded to a feature dtype.

@@ -1,8 +1,11 @@
 // binary16 and bfloat16 conversions in integer arithmetic: the meaning of every vectorised conversion.
 
+#include <math.h>
 #include <string.h>
 
 #include <lattice/array.h>
+
+#include "core/array_internal.h"
 
 float lat_f16_to_f32(uint16_t bits) {
   uint32_t sign = (uint32_t)(bits & 0x8000u) << 16;
@@ -56,4 +59,15 @@ uint16_t lat_f32_to_bf16(float value) {
   memcpy(&word, &value, sizeof word);
   if ((word & 0x7FFFFFFFu) > 0x7F800000u) return (uint16_t)(word >> 16 | 0x40u); // NaN, quiet
   return (uint16_t)((word + 0x7FFFu + ((word >> 16) & 1u)) >> 16);
+}
+
+float lat__float_to_odd(double value) {
+  float nearest = (float)value;
+  uint32_t word;
+  if (!((double)nearest != value) || value != value) return nearest; // exact, or NaN
+  memcpy(&word, &nearest, sizeof word);
+  if (fabs((double)nearest) > fabs(value)) word--; // towards zero; what overflowed becomes the largest finite number
+  word |= 1u;
+  memcpy(&nearest, &word, sizeof word);
+  return nearest;
 }

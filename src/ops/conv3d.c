@@ -70,8 +70,9 @@ static lat_status get_relation(lat_context *context, const char *op, const lat_t
 
 // --- run --------------------------------------------------------------------------------------------------------------
 
-static lat_status run(lat_context *context, const char *op, const lat_tensor *x, const lat_weight *weight,
-                      const lat_array_view *bias, const lat_conv3d_opts *opts, lat_tensor **out) {
+lat_status lat_conv3d(lat_context *context, const lat_tensor *x, const lat_weight *weight, const lat_array_view *bias,
+                      const lat_conv3d_opts *opts, lat_tensor **out) {
+  static const char op[] = "conv3d";
   lat_status status = LAT_STATUS_OK;
   conv3d_setup setup = {.target = NULL};
   lat__conv_operands operands = {.op = op};
@@ -88,11 +89,6 @@ done:
   lat_coords_release(out_coords);
   lat__conv_close(&operands);
   return status;
-}
-
-lat_status lat_conv3d(lat_context *context, const lat_tensor *x, const lat_weight *weight, const lat_array_view *bias,
-                      const lat_conv3d_opts *opts, lat_tensor **out) {
-  return run(context, "conv3d", x, weight, bias, opts, out);
 }
 
 lat_status lat_conv3d_backward(lat_context *context, const lat_tensor *x, const lat_weight *weight,
@@ -120,44 +116,26 @@ done:
   return status;
 }
 
-/// Checks the operands alone and the tangents against them.
-static lat_status check_tangents(lat_context *context, const char *op, const lat_tensor *x, const lat_weight *weight,
-                                 const lat_conv_tangents *tangents, const lat_conv3d_opts *opts) {
-  lat_status status = LAT_STATUS_OK;
-  conv3d_setup setup = {.target = NULL};
-  lat__conv_operands operands = {.op = op};
-  lat_array_view feats = lat_tensor_feats(x);
-  LAT_TRY(check_options(op, x, opts, &setup), done);
-  LAT_TRY(lat__conv_check_one_group(op, setup.groups), done);
-  LAT_TRY(lat__conv_open(context, op, x, weight, tangents ? tangents->bias : NULL, &setup.geometry, &operands), done);
-  if (!tangents || (!tangents->x && !tangents->weight && !tangents->bias)) {
-    status = lat_fail(LAT_STATUS_INVALID_ARGUMENT, "%s: tangents: got %s, expected one or more (no tangent was given)",
-                      op, tangents ? "three NULLs" : "NULL");
-    goto done;
-  }
-  if (tangents->weight && weight->packed) {
-    status = lat_fail(LAT_STATUS_INVALID_ARGUMENT,
-                      "%s: a packed weight has no tangent: got a tangent, expected NULL or a dense weight", op);
-    goto done;
-  }
-  if (tangents->x) LAT_TRY(lat__conv_tangent_check(op, "x", tangents->x, &feats), done);
-  if (tangents->weight) LAT_TRY(lat__conv_tangent_check(op, "weight", tangents->weight, &weight->dense), done);
-done:
-  lat__conv_close(&operands);
-  return status;
-}
-
 lat_status lat_conv3d_jvp(lat_context *context, const lat_tensor *x, const lat_weight *weight,
                           const lat_conv_tangents *tangents, const lat_conv3d_opts *opts, lat_tensor **out) {
   static const char op[] = "conv3d_jvp";
   lat_status status = LAT_STATUS_OK;
-  lat__tangent_operands joined = {.x = NULL};
+  conv3d_setup setup = {.target = NULL};
+  lat__conv_operands operands = {.op = op};
+  lat_relation *relation = NULL;
+  lat_coords *out_coords = NULL;
   LAT_TRY(lat__op_check(op, context, "x", x, out), done);
-  LAT_TRY(check_tangents(context, op, x, weight, tangents, opts), done);
-  LAT_TRY(lat__conv_tangents_open(context, op, x, weight, tangents, &joined), done);
-  LAT_TRY(run(context, op, joined.x, &joined.weight, tangents->bias, opts, out), done);
+  LAT_TRY(check_options(op, x, opts, &setup), done);
+  operands.groups = setup.groups;
+  LAT_TRY(lat__conv_open(context, op, x, weight, tangents ? tangents->bias : NULL, &setup.geometry, &operands), done);
+  LAT_TRY(lat__conv_tangents_check(op, x, weight, tangents), done);
+  LAT_TRY(get_relation(context, op, x, &setup, &relation, &out_coords), done);
+  lat__conv_jvp_call call = {weight, tangents, relation ? &relation->pairs : NULL, out_coords};
+  LAT_TRY(lat__conv_jvp(context, &operands, &call, out), done);
 done:
-  lat__conv_tangents_close(&joined);
+  lat_relation_release(relation);
+  lat_coords_release(out_coords);
+  lat__conv_close(&operands);
   return status;
 }
 

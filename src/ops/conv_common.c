@@ -45,12 +45,6 @@ done:
   return status;
 }
 
-lat_status lat__conv_check_one_group(const char *op, int32_t groups) {
-  if (groups <= 1) return LAT_STATUS_OK;
-  return lat_fail(LAT_STATUS_UNSUPPORTED, "%s: gradients of grouped convolutions: got %d groups, expected 1", op,
-                  (int)groups);
-}
-
 lat_status lat__conv_check_not_packed(const char *op, const lat_weight *weight) {
   if (!weight || !weight->packed) return LAT_STATUS_OK;
   return lat_fail(

@@ -22,9 +22,6 @@ typedef struct lat__conv_operands {
 LAT_CHECKED lat_status lat__conv_options(const char *op, const lat_conv3d_opts *opts, const lat_kernel_opts *defaults,
                                          lat_conv3d_opts *o, lat__geometry *geometry, float *eps);
 
-/// Refuses more than one group, for gradients and forward-mode products.
-LAT_CHECKED lat_status lat__conv_check_one_group(const char *op, int32_t groups);
-
 /// Refuses a packed weight of a normalized convolution.
 LAT_CHECKED lat_status lat__conv_check_not_packed(const char *op, const lat_weight *weight);
 
@@ -79,25 +76,22 @@ typedef struct lat__conv_backward_call {
 LAT_CHECKED lat_status lat__conv_backward(lat_context *context, const lat__conv_operands *operands,
                                           const lat__conv_backward_call *call, lat_conv_grads *out);
 
-/// Operands whose convolution is a forward-mode product: (dx, W), (x, dW), or the two side by side along C_in.
-/// Zero-initialise.
-typedef struct lat__tangent_operands {
-  lat_tensor *x;     ///< retained
-  lat_array *memory; ///< of the joined weight; NULL: the caller's
-  lat_weight weight;
-} lat__tangent_operands;
+/// Checks the tangents of a forward-mode product: one or more, each like what it is a tangent of. The one of the bias is
+/// what the operands were opened with.
+LAT_CHECKED lat_status lat__conv_tangents_check(const char *op, const lat_tensor *x, const lat_weight *weight,
+                                                const lat_conv_tangents *tangents);
 
-/// Joins checked operands and tangents.
-LAT_CHECKED lat_status lat__conv_tangents_open(lat_context *context, const char *op, const lat_tensor *x,
-                                               const lat_weight *weight, const lat_conv_tangents *tangents,
-                                               lat__tangent_operands *joined);
+/// What a forward-mode product runs on: open operands, with the tangent of the bias as their bias, and checked tangents.
+typedef struct lat__conv_jvp_call {
+  const lat_weight *weight;
+  const lat_conv_tangents *tangents;
+  const lat__pairs *pairs; ///< of the forward call; NULL: row i meets row i
+  const lat_coords *out_coords;
+} lat__conv_jvp_call;
 
-/// Frees what the joined operands hold.
-void lat__conv_tangents_close(lat__tangent_operands *joined);
-
-/// Checks that a tangent (argument `name`) has the shape and dtype of what it is a tangent of.
-LAT_CHECKED lat_status lat__conv_tangent_check(const char *op, const char *name, const lat_array_view *tangent,
-                                               const lat_array_view *of);
+/// Runs a forward-mode product.
+LAT_CHECKED lat_status lat__conv_jvp(lat_context *context, const lat__conv_operands *operands,
+                                     const lat__conv_jvp_call *call, lat_tensor **out);
 
 /// The convolutions' rule for grad_out: the feature dtype.
 LAT_CHECKED lat_status lat__conv_grad_dtype_check(const char *op, const lat_array_view *grad_out, lat_dtype dtype);

@@ -110,6 +110,7 @@ static lat_status grad_of_weight(lat_context *context, const lat__conv_operands 
                               .n_out = grad->view.shape[0],
                               .c_in = forward->c_in,
                               .c_out = forward->c_out,
+                              .groups = forward->groups,
                               .n_kernels = forward->n_kernels,
                               .dtype = forward->dtype,
                               .dtype_grad = grad->view.dtype,
@@ -139,7 +140,6 @@ lat_status lat__conv_backward(lat_context *context, const lat__conv_operands *op
   lat_status status = LAT_STATUS_OK;
   lat_array *grad = NULL;
   lat_conv_grads grads = {NULL, NULL, NULL};
-  LAT_TRY(lat__conv_check_one_group(operands->op, operands->groups), done);
   LAT_TRY(open_grad_out(context, operands, call->n_out, call->grad_out, &grad), done);
   if (call->grads & LAT_GRAD_X) LAT_TRY(grad_of_x(context, operands, call, grad, &grads.x), done);
   if (call->grads & (LAT_GRAD_WEIGHT | LAT_GRAD_BIAS)) {

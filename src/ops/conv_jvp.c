@@ -1,15 +1,16 @@
-// Operands of forward-mode products. conv(dx, W) + conv(x, dW) is one convolution with twice the input channels: (dx, x)
-// under (W, dW), so that everything is one sum with one rounding.
+// Forward-mode products of the convolutions. conv(dx, W) + conv(x, dW) is one convolution with twice the input channels:
+// (dx, x) under (W, dW) in every group, so that everything is one sum with one rounding.
 
 #include <string.h>
 
+#include "coords/coords_internal.h"
 #include "coords/tensor_internal.h"
 #include "core/array_internal.h"
 #include "core/compiler.h"
 #include "ops/conv_common.h"
 
-lat_status lat__conv_tangent_check(const char *op, const char *name, const lat_array_view *tangent,
-                                   const lat_array_view *of) {
+static lat_status check_tangent(const char *op, const char *name, const lat_array_view *tangent,
+                                const lat_array_view *of) {
   char got[128], expected[128];
   int64_t count = 0;
   lat_status status = lat__view_check(op, name, tangent, &count);
@@ -27,25 +28,43 @@ lat_status lat__conv_tangent_check(const char *op, const char *name, const lat_a
   return LAT_STATUS_OK;
 }
 
-/// `*out` = a and b, of one shape and dtype, one after the other along `axis`.
-static lat_status join_along(lat_context *context, const char *op, const lat_array_view *a, const lat_array_view *b,
-                             int32_t axis, lat_array **out) {
+lat_status lat__conv_tangents_check(const char *op, const lat_tensor *x, const lat_weight *weight,
+                                    const lat_conv_tangents *tangents) {
+  lat_status status = LAT_STATUS_OK;
+  lat_array_view feats = lat_tensor_feats(x);
+  if (!tangents || (!tangents->x && !tangents->weight && !tangents->bias)) {
+    return lat_fail(LAT_STATUS_INVALID_ARGUMENT, "%s: tangents: got %s, expected one or more (no tangent was given)",
+                    op, tangents ? "three NULLs" : "NULL");
+  }
+  if (tangents->weight && weight->packed) {
+    return lat_fail(LAT_STATUS_INVALID_ARGUMENT,
+                    "%s: a packed weight has no tangent: got a tangent, expected NULL or a dense weight", op);
+  }
+  if (tangents->x) LAT_TRY(check_tangent(op, "x", tangents->x, &feats), done);
+  if (tangents->weight) LAT_TRY(check_tangent(op, "weight", tangents->weight, &weight->dense), done);
+done:
+  return status;
+}
+
+/// `*out` = a and b, of one shape and dtype, cut into `n_runs` runs of equal length: run 0 of a, run 0 of b, run 1 of a, …
+/// `axis` is the one that becomes twice as long.
+static lat_status join_runs(lat_context *context, const char *op, const lat_array_view *a, const lat_array_view *b,
+                            int32_t axis, int64_t n_runs, lat_array **out) {
   lat_status status = LAT_STATUS_OK;
   lat_array *parts[2] = {NULL, NULL};
-  int64_t shape[LAT_MAX_RANK], outer = 1;
+  int64_t shape[LAT_MAX_RANK];
   for (int32_t i = 0; i < a->rank; i++) shape[i] = a->shape[i];
-  for (int32_t i = 0; i < axis; i++) outer *= shape[i]; // below the checked number of elements, or that is 0
   shape[axis] *= 2;
   LAT_TRY(lat__view_contiguous_array(context, op, a, &parts[0]), done);
   LAT_TRY(lat__view_contiguous_array(context, op, b, &parts[1]), done);
   LAT_TRY(lat__array_new(context, op, a->dtype, a->rank, shape, out), done);
   int64_t count = lat_array_count(parts[0]);
   if (count == 0) goto done;
-  size_t block = (size_t)(count / outer) * lat_dtype_bytes(a->dtype);
+  size_t run_bytes = (size_t)(count / n_runs) * lat_dtype_bytes(a->dtype);
   char *to = lat_array_data(*out);
-  for (int64_t i = 0; i < outer; i++) {
-    for (int part = 0; part < 2; part++, to += block) {
-      memcpy(to, (const char *)parts[part]->view.data + (size_t)i * block, block);
+  for (int64_t i = 0; i < n_runs; i++) {
+    for (int part = 0; part < 2; part++, to += run_bytes) {
+      memcpy(to, (const char *)parts[part]->view.data + (size_t)i * run_bytes, run_bytes);
     }
   }
 done:
@@ -54,35 +73,41 @@ done:
   return status;
 }
 
-lat_status lat__conv_tangents_open(lat_context *context, const char *op, const lat_tensor *x, const lat_weight *weight,
-                                   const lat_conv_tangents *tangents, lat__tangent_operands *joined) {
-  lat_status status = LAT_STATUS_OK;
-  lat_array *feats = NULL;
-  lat_array_view own = lat_tensor_feats(x);
-  joined->weight = *weight;
-  if (tangents->x && tangents->weight) {
-    const lat_array_view *dense = &weight->dense;
-    LAT_TRY(join_along(context, op, tangents->x, &own, 1, &feats), done);
-    LAT_TRY(join_along(context, op, dense, tangents->weight, dense->rank == 3 ? 1 : dense->rank - 1, &joined->memory),
-            done);
-    joined->weight = lat_weight_dense(lat_array_as_view(joined->memory));
-  } else if (tangents->weight) {
-    joined->weight = lat_weight_dense(*tangents->weight);
-    feats = lat_array_retain(x->feats);
-  } else if (tangents->x) {
-    LAT_TRY(lat__view_contiguous_array(context, op, tangents->x, &feats), done);
-  } else { // of the bias alone: nothing but it comes out
-    LAT_TRY(lat_array_full(context, own.dtype, 2, own.shape, 0.0, &feats), done);
-  }
-  LAT_TRY(lat__tensor_new(context, op, x->coords, feats, x, &joined->x), done);
-done:
-  lat_array_release(feats);
-  return status;
+/// Both tangents: operands with twice the input channels.
+static lat_status join_both(lat_context *context, const lat__conv_operands *operands, const lat__conv_jvp_call *call,
+                            lat_array **feats, lat_array **weight) {
+  lat_array_view own = lat_tensor_feats(operands->x);
+  const lat_array_view *dense = &call->weight->dense;
+  const lat__conv_desc *desc = &operands->desc;
+  bool by_row = dense->rank == 3; // (K, C_in, C_out); else the input channels come last
+  int64_t weight_runs = by_row ? desc->n_kernels : desc->c_out * desc->n_kernels;
+  lat_status status = join_runs(context, operands->op, call->tangents->x, &own, 1, desc->n_in * desc->groups, feats);
+  if (status) return status;
+  return join_runs(context, operands->op, dense, call->tangents->weight, by_row ? 1 : dense->rank - 1, weight_runs,
+                   weight);
 }
 
-void lat__conv_tangents_close(lat__tangent_operands *joined) {
-  lat_tensor_release(joined->x);
-  lat_array_release(joined->memory);
-  joined->x = NULL;
-  joined->memory = NULL;
+lat_status lat__conv_jvp(lat_context *context, const lat__conv_operands *operands, const lat__conv_jvp_call *call,
+                         lat_tensor **out) {
+  lat_status status = LAT_STATUS_OK;
+  const lat_conv_tangents *tangents = call->tangents;
+  lat__conv_operands product = *operands; // borrows
+  lat_array *feats = NULL, *weight = NULL;
+  if (tangents->x && tangents->weight) {
+    LAT_TRY(join_both(context, operands, call, &feats, &weight), done);
+    product.desc.c_in *= 2;
+  } else if (tangents->weight) {
+    LAT_TRY(lat__view_contiguous_array(context, operands->op, tangents->weight, &weight), done);
+  } else if (tangents->x) {
+    LAT_TRY(lat__view_contiguous_array(context, operands->op, tangents->x, &feats), done);
+  } else {
+    product.desc.n_kernels = 0; // of the bias alone: no products
+  }
+  if (feats) product.desc.x = feats->view.data;
+  if (weight) product.desc.weight.data = weight->view.data;
+  LAT_TRY(lat__conv_run_pairs(context, &product, call->pairs, call->out_coords, out), done);
+done:
+  lat_array_release(feats);
+  lat_array_release(weight);
+  return status;
 }

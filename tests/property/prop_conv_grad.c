@@ -134,7 +134,8 @@ static ref_edges *edges_of(const grad_case *c) {
 
 static ref_conv_grad reference_of(const grad_case *c, const ref_edges *edges) {
   const conv_problem *p = &c->p;
-  return (ref_conv_grad){edges, p->n, c->n_out, p->c_in, p->c_out, p->volume, p->layout == 1, p->x, p->w, c->g_values};
+  return (ref_conv_grad){edges,          p->n, c->n_out, p->c_in,     p->c_out, p->volume,
+                         p->layout == 1, p->x, p->w,     c->g_values, 1};
 }
 
 static void check_gradient(const conv_problem *p, const char *what, const lat_array *got, const ref_sum *expected,
@@ -277,7 +278,7 @@ static void test_linear(void **state) {
   for (int i = 0; i < C_OUT * C_IN; i++) w_values[i] = (double)(lat_test_below(&random, 65) - 32) / 32.0;
   for (int i = 0; i < N; i++) in[i] = i;
   ref_edges edges = {N, in, in, zeros};
-  ref_conv_grad ref = {&edges, N, N, C_IN, C_OUT, 1, 0, x_values, w_values, g_values};
+  ref_conv_grad ref = {&edges, N, N, C_IN, C_OUT, 1, 0, x_values, w_values, g_values, 1};
   ref_sum *sums = malloc(N * C_IN * sizeof *sums);
   for (int i = 0; i < 27; i++) {
     lat_dtype dtype = dtypes[i % 3], w_dtype = dtypes[i / 3 % 3], g_dtype = dtypes[i / 9];

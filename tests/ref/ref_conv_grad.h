@@ -13,6 +13,7 @@ typedef struct ref_conv_grad {
   int64_t n_in, n_out, c_in, c_out, n_kernels;
   int kernel_major;
   const double *x, *w, *g;
+  int64_t groups; ///< w has c_in / groups input channels
 } ref_conv_grad;
 
 /// A sum with what its rounding error is measured by.

@@ -2,7 +2,7 @@
 // depthwise form, what is refused.
 //
 // covers: lat_conv3d lat_subm_conv3d lat_conv_transpose3d lat_generative_conv_transpose3d lat_inverse_conv3d
-// covers: lat_normalized_subm_conv3d lat_conv3d_algorithm
+// covers: lat_normalized_subm_conv3d lat_conv3d_algorithm lat_conv3d_backward
 #include <stdlib.h>
 #include <string.h>
 
@@ -254,34 +254,63 @@ static void test_refusals(void **state) {
   lat_tensor_release(x);
 }
 
-static void test_gradients_are_refused(void **state) {
+/// A packed weight and its dequantized twin give x the same gradient.
+static void test_packed_gradient(void **state) {
   (void)state;
-  lat_tensor *x = make_tensor(8, 0, 8, LAT_DTYPE_F32);
-  lat_weight weight = lat_weight_dense(lat_view(values, LAT_DTYPE_F32, 3, (const int64_t[3]){K, 4, 8}));
-  lat_array_view grad_out = lat_view_2d(values, LAT_DTYPE_F32, N, 8);
-  lat_conv3d_opts forward = opts_for(0, K);
-  lat_conv3d_backward_opts opts = LAT_CONV3D_BACKWARD_OPTS_INIT;
-  forward.groups = 2;
-  opts.forward = &forward;
-  typedef lat_status (*backward_fn)(lat_context *, const lat_tensor *, const lat_weight *, const lat_array_view *,
-                                    const lat_conv3d_backward_opts *, lat_conv_grads *);
-  static const backward_fn backwards[] = {lat_conv3d_backward, lat_subm_conv3d_backward, lat_conv_transpose3d_backward,
-                                          lat_generative_conv_transpose3d_backward, lat_inverse_conv3d_backward};
-  for (size_t i = 0; i < sizeof backwards / sizeof backwards[0]; i++) {
-    lat_conv_grads grads = {NULL, NULL, NULL};
-    forward.coordinates = backwards[i] == lat_inverse_conv3d_backward ? coords : NULL;
-    lat_test_assert_error(backwards[i](context, x, &weight, &grad_out, &opts, &grads), LAT_STATUS_UNSUPPORTED,
-                          "gradients of grouped convolutions: got 2 groups, expected 1");
-    assert_true(!grads.x && !grads.weight && !grads.bias);
+  static const int64_t sizes[3][3] = {{2, 35, 11}, {3, 64, 20}, {12, 1, 1}}; // groups, depth, width
+  for (int i = 0; i < 6; i++) {
+    int64_t groups = sizes[i % 3][0], depth = sizes[i % 3][1], width = sizes[i % 3][2], volume = i < 3 ? K : 1;
+    if (volume * depth * groups * width > (int64_t)(sizeof values / sizeof values[0])) continue;
+    lat_tensor *x = make_tensor(groups * depth, 0, groups * depth, LAT_DTYPE_F32);
+    lat_array *dense = make_weight(depth, 0, groups * width, volume, LAT_DTYPE_F32), *unpacked = NULL;
+    lat_array_view view = lat_array_as_view(dense), g = lat_view_2d(values, LAT_DTYPE_F32, N, groups * width);
+    lat_quantized_weight *packed = NULL;
+    lat_conv3d_opts forward = opts_for(0, volume);
+    lat_conv3d_backward_opts opts = LAT_CONV3D_BACKWARD_OPTS_INIT;
+    lat_conv_grads grads[2];
+    forward.groups = (int32_t)groups;
+    opts.forward = &forward;
+    opts.grads = LAT_GRAD_X;
+    lat_test_assert_ok(lat_quantize_weight(context, &view, NULL, &packed));
+    lat_test_assert_ok(lat_dequantize_weight(context, packed, &unpacked));
+    lat_weight weights[2] = {lat_weight_packed(packed), lat_weight_dense(lat_array_as_view(unpacked))};
+    for (int w = 0; w < 2; w++) {
+      lat_test_assert_ok(lat_conv3d_backward(context, x, &weights[w], &g, &opts, &grads[w]));
+    }
+    lat_test_assert_same_view(lat_array_as_view(grads[0].x), lat_array_as_view(grads[1].x));
+    for (int w = 0; w < 2; w++) lat_array_release(grads[w].x);
+    lat_array_release(unpacked);
+    lat_quantized_weight_release(packed);
+    lat_array_release(dense);
+    lat_tensor_release(x);
   }
-  lat_tensor *out = x;
-  lat_array_view tangent = lat_tensor_feats(x);
-  lat_conv_tangents tangents = {.x = &tangent};
-  forward.coordinates = NULL;
-  lat_test_assert_error(lat_conv3d_jvp(context, x, &weight, &tangents, &forward, &out), LAT_STATUS_UNSUPPORTED,
-                        "gradients of grouped convolutions: got 2 groups, expected 1");
-  assert_null(out);
-  lat_tensor_release(x);
+}
+
+// The sum 1 + 2^-11 + 2^-24 rounds up to the next float16, 1 + 2^-10; through float32 it becomes a tie, which rounds down to
+// 1. The same with bfloat16: 1 + 2^-8 + 2^-30.
+static void test_bias_gradient_rounds_once(void **state) {
+  (void)state;
+  static const uint16_t parts[2][3] = {{0x3C00, 0x1000, 0x0001}, {0x3F80, 0x3B80, 0x3080}};
+  static const lat_dtype dtypes[2] = {LAT_DTYPE_F16, LAT_DTYPE_BF16};
+  static const uint16_t expected[2] = {0x3C01, 0x3F81};
+  uint16_t g[N] = {0};
+  for (int i = 0; i < 2; i++) {
+    lat_tensor *x = make_tensor(1, 0, 1, dtypes[i]);
+    lat_array *weight = make_weight(1, 0, 1, 1, dtypes[i]);
+    lat_weight w = lat_weight_dense(lat_array_as_view(weight));
+    lat_conv3d_opts forward = opts_for(0, 1);
+    lat_conv3d_backward_opts opts = LAT_CONV3D_BACKWARD_OPTS_INIT;
+    lat_conv_grads grads;
+    for (int p = 0; p < 3; p++) g[p] = parts[i][p];
+    lat_array_view view = lat_view_2d(g, dtypes[i], N, 1);
+    opts.forward = &forward;
+    opts.grads = LAT_GRAD_BIAS;
+    lat_test_assert_ok(lat_conv3d_backward(context, x, &w, &view, &opts, &grads));
+    assert_int_equal(*(const uint16_t *)lat_array_as_view(grads.bias).data, expected[i]);
+    lat_array_release(grads.bias);
+    lat_array_release(weight);
+    lat_tensor_release(x);
+  }
 }
 
 int main(void) {
@@ -291,7 +320,8 @@ int main(void) {
       cmocka_unit_test(test_packed),
       cmocka_unit_test(test_algorithm),
       cmocka_unit_test(test_refusals),
-      cmocka_unit_test(test_gradients_are_refused),
+      cmocka_unit_test(test_packed_gradient),
+      cmocka_unit_test(test_bias_gradient_rounds_once),
   };
   return cmocka_run_group_tests(tests, set_up, tear_down);
 }

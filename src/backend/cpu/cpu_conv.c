@@ -171,7 +171,10 @@ static bool is_depthwise(const lat__conv_desc *desc) {
 /// Weights as the kernel of the job reads them.
 static lat_status open_weights(lat_context *context, conv_job *job, float **panels) {
   lat__conv_desc weight = *job->desc;
-  if (job->depthwise) weight.c_in = weight.groups = 1; // panels one row deep: (n_kernels, columns)
+  if (job->depthwise) {
+    weight.c_in = weight.groups = 1;  // panels one row deep: (n_kernels, columns)
+    weight.weight.transposed = false; // one number for each channel reads the same either way
+  }
   lat_status status = lat__cpu_conv_shape_of(&weight, job->kernels, &job->shape);
   if (!status) status = lat__cpu_conv_pack(context, &weight, job->kernels, panels);
   job->columns = job->depthwise ? weight.c_out : job->shape.columns;

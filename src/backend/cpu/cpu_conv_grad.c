@@ -1,9 +1,9 @@
 // Gradients of a convolution's weight and bias.
 //
 // Weight: the blocks of output rows are cut into parts whose number depends on the sizes alone. A task is one part under
-// one kernel element: it owns a private (c_in, c_out) sum, goes through its blocks in order and adds the outer products of
-// every pair list. The parts of an element are then added in order and rounded once. So the bits do not depend on which
-// thread did what. Bias: the same with chunks of rows, in double.
+// one kernel element: it owns a private (depth, c_out) sum, depth = c_in / groups, goes through its blocks in order and adds
+// the outer products of every pair list, group by group. The parts of an element are then added in order and rounded once.
+// So the bits do not depend on which thread did what. Bias: the same with chunks of rows, in double.
 
 #include "backend/cpu/cpu_conv.h"
 #include "backend/cpu/cpu_rows.h"
@@ -26,8 +26,9 @@ typedef struct grad_job {
   const lat__conv_grad_desc *desc;
   const lat__cpu_kernels *kernels;
   int64_t n_blocks, n_parts, pass_rows;
-  int64_t kernel_floats; ///< c_in * c_out
-  float *sums;           ///< (n_parts, n_kernels, c_in, c_out)
+  int64_t groups, depth; ///< depth = c_in / groups
+  int64_t kernel_floats; ///< depth * c_out
+  float *sums;           ///< (n_parts, n_kernels, depth, c_out)
   float *rows;           ///< (threads, pass_rows, c_in + c_out) widened rows; NULL: both sides are float32
 } grad_job;
 
@@ -44,6 +45,24 @@ static const float *take_rows(const grad_job *job, lat_dtype dtype, const void *
   return scratch;
 }
 
+/// One kernel call for every group; `args` has what they share.
+static void run_groups(const grad_job *job, lat__outer_gemm_args args) {
+  const lat__conv_grad_desc *desc = job->desc;
+  if (job->depth == 1 && job->groups == desc->c_out) {
+    job->kernels->depthwise_outer_f32(args.x, args.in_rows, args.g, args.out_rows, args.n_pairs, desc->c_out, args.y);
+    return;
+  }
+  int64_t width = desc->c_out / job->groups;
+  args.c_in = job->depth;
+  args.c_out = width;
+  for (int64_t group = 0; group < job->groups; group++) {
+    job->kernels->outer_gemm_f32(&args);
+    args.x += job->depth;
+    args.g += width;
+    args.y += width;
+  }
+}
+
 /// sums += x^T g over `n` pairs of a block; the lists are NULL where row p meets row p.
 static void run_pass(const grad_job *job, const int32_t *in_rows, const uint16_t *local_rows, int64_t first_row,
                      int64_t n, float *sums, float *scratch) {
@@ -55,8 +74,6 @@ static void run_pass(const grad_job *job, const int32_t *in_rows, const uint16_t
       .g_stride = desc->c_out,
       .out_rows = local_rows,
       .n_pairs = n,
-      .c_in = desc->c_in,
-      .c_out = desc->c_out,
       .y = sums,
       .y_stride = desc->c_out,
   };
@@ -70,7 +87,7 @@ static void run_pass(const grad_job *job, const int32_t *in_rows, const uint16_t
   }
   args.g = take_rows(job, desc->dtype_grad, desc->grad, desc->c_out, grad_rows, first_row, n,
                      scratch ? scratch + job->pass_rows * desc->c_in : NULL);
-  job->kernels->outer_gemm_f32(&args);
+  run_groups(job, args);
 }
 
 static void run_block(const grad_job *job, int64_t block, int32_t k, float *sums, float *scratch) {
@@ -106,21 +123,21 @@ static void run_tasks(void *arg, int64_t begin, int64_t end, int worker) {
   }
 }
 
-/// Adds the parts of input channels [begin, end) of all kernel elements and rounds them into the weight's layout.
+/// Adds the parts of rows [begin, end) of all kernel elements, `depth` rows each, and rounds them into the weight's layout.
 static void reduce_rows(void *arg, int64_t begin, int64_t end, int worker) {
   const grad_job *job = arg;
   const lat__conv_grad_desc *desc = job->desc;
   int64_t part_floats = desc->n_kernels * job->kernel_floats;
   (void)worker;
   for (int64_t row = begin; row < end; row++) {
-    int64_t k = row / desc->c_in, ci = row % desc->c_in;
+    int64_t k = row / job->depth, ci = row % job->depth;
     float *sums = job->sums + row * desc->c_out;
     for (int64_t part = 1; part < job->n_parts; part++) {
       for (int64_t co = 0; co < desc->c_out; co++) sums[co] += sums[part * part_floats + co];
     }
     for (int64_t co = 0; co < desc->c_out; co++) {
       int64_t at = desc->form == LAT__WEIGHT_KERNEL_IN_OUT ? row * desc->c_out + co
-                                                           : (co * desc->n_kernels + k) * desc->c_in + ci;
+                                                           : (co * desc->n_kernels + k) * job->depth + ci;
       lat__float_store(desc->dtype_weight, desc->weight, at, sums[co]);
     }
   }
@@ -140,7 +157,9 @@ static lat_status weight_gradient(lat_context *context, const lat__conv_grad_des
   grad_job job = {.desc = desc,
                   .kernels = lat__cpu_kernels_for(context),
                   .n_blocks = lat__ceil_div_i64(desc->n_out, LAT__PAIR_BLOCK_ROWS),
-                  .kernel_floats = desc->c_in * desc->c_out}; // the weight itself has as many elements
+                  .groups = lat__max_i64(1, desc->groups)};
+  job.depth = desc->c_in / job.groups;
+  job.kernel_floats = job.depth * desc->c_out; // the weight itself has as many elements
   job.n_parts = count_parts(&job, job.kernel_floats * desc->n_kernels);
   job.pass_rows = lat__max_i64(MIN_PASS_ROWS, PASS_FLOATS / lat__max_i64(1, channels));
   job.pass_rows = lat__min_i64(LAT__PAIR_BLOCK_ROWS, job.pass_rows);
@@ -153,7 +172,7 @@ static lat_status weight_gradient(lat_context *context, const lat__conv_grad_des
   job.sums = sums;
   job.rows = rows;
   lat__parallel_for(context, job.n_parts * desc->n_kernels, 1, run_tasks, &job);
-  lat__parallel_for(context, desc->n_kernels * desc->c_in, lat__max_i64(1, 16384 / desc->c_out), reduce_rows, &job);
+  lat__parallel_for(context, desc->n_kernels * job.depth, lat__max_i64(1, 16384 / desc->c_out), reduce_rows, &job);
 done:
   lat__free(context, rows);
   lat__free(context, sums);
@@ -202,7 +221,7 @@ static lat_status bias_gradient(lat_context *context, const lat__conv_grad_desc 
   for (int64_t chunk = 1; chunk < n_chunks; chunk++) {
     for (int64_t c = 0; c < desc->c_out; c++) job.slots[c] += job.slots[chunk * desc->c_out + c];
   }
-  for (int64_t c = 0; c < desc->c_out; c++) lat__float_store(desc->dtype_grad, desc->bias, c, (float)job.slots[c]);
+  for (int64_t c = 0; c < desc->c_out; c++) lat__float_store_double(desc->dtype_grad, desc->bias, c, job.slots[c]);
 done:
   lat__free(context, rows);
   lat__free(context, slots);

@@ -36,20 +36,24 @@ lat_status lat__cpu_conv_shape_of(const lat__conv_desc *desc, const lat__cpu_ker
                   (long long)desc->c_out, (long long)out->depth);
 }
 
-/// One panel of kernel element k: `width` columns from output channel `first` on, of which `n_real` belong to the weight.
+/// One panel of kernel element k and a group: `width` columns from output channel `first` on, column `column` of the
+/// group, of which `n_real` belong to the weight.
 typedef struct panel_place {
-  int64_t k, first, width, n_real;
+  int64_t k, group, column, first, width, n_real;
   float *target; ///< (depth, width)
 } panel_place;
 
 /// (C_out, K, C_in), or (K, C_in, C_out) transposed: a column of the panel is contiguous in memory.
 static void pack_by_column(const pack_job *job, const panel_place *at) {
   const lat__conv_desc *desc = job->desc;
+  const lat__cpu_conv_shape *shape = &job->shape;
   bool transposed = desc->weight.transposed;
-  int64_t step = transposed ? job->shape.depth : desc->n_kernels * job->shape.depth;
-  int64_t kernel_step = transposed ? job->shape.depth * desc->c_out : job->shape.depth;
+  int64_t step = transposed ? desc->c_in : desc->n_kernels * shape->depth;
+  int64_t kernel_step = transposed ? shape->width * desc->c_in : shape->depth;
+  const float *first = job->dense + at->k * kernel_step;
+  first += transposed ? at->column * step + at->group * shape->depth : at->first * step;
   for (int64_t c = 0; c < at->n_real; c++) {
-    const float *source = job->dense + (at->first + c) * step + at->k * kernel_step;
+    const float *source = first + c * step;
     for (int64_t ci = 0; ci < job->shape.depth; ci++) at->target[ci * at->width + c] = source[ci];
   }
 }
@@ -57,12 +61,14 @@ static void pack_by_column(const pack_job *job, const panel_place *at) {
 /// (K, C_in, C_out), or (C_out, K, C_in) transposed: a row of the panel is contiguous in memory.
 static void pack_by_row(const pack_job *job, const panel_place *at) {
   const lat__conv_desc *desc = job->desc;
+  const lat__cpu_conv_shape *shape = &job->shape;
   bool transposed = desc->weight.transposed;
-  int64_t step = transposed ? desc->n_kernels * desc->c_out : desc->c_out;
-  int64_t kernel_step = transposed ? desc->c_out : job->shape.depth * desc->c_out;
-  for (int64_t ci = 0; ci < job->shape.depth; ci++) {
-    const float *source = job->dense + at->k * kernel_step + ci * step + at->first;
-    memcpy(at->target + ci * at->width, source, (size_t)at->n_real * sizeof *source);
+  int64_t step = transposed ? desc->n_kernels * shape->width : desc->c_out;
+  int64_t kernel_step = transposed ? shape->width : shape->depth * desc->c_out;
+  const float *first = job->dense + at->k * kernel_step;
+  first += transposed ? at->group * shape->depth * step + at->column : at->first;
+  for (int64_t ci = 0; ci < shape->depth; ci++) {
+    memcpy(at->target + ci * at->width, first + ci * step, (size_t)at->n_real * sizeof *first);
   }
 }
 
@@ -118,28 +124,29 @@ static void unpack_transposed(const pack_job *job, const panel_place *at) {
   int64_t n_words = weight->storage_in * weight->bits / 32, n_groups = weight->storage_in / weight->group_size;
   bool one = desc->n_kernels == 1;
   uint32_t mask = (1u << weight->bits) - 1u;
-  for (int64_t co = 0; co < desc->c_in; co++) {
+  for (int64_t row = 0; row < job->shape.depth; row++) {
+    int64_t co = at->group * job->shape.depth + row;
     for (int64_t c = 0; c < at->n_real; c++) {
-      int64_t ci = at->first + c, word = ci * weight->bits / 32, group = ci / weight->group_size;
+      int64_t ci = at->column + c, word = ci * weight->bits / 32, group = ci / weight->group_size;
       int64_t word_at = one ? co * n_words + word : (at->k * n_words + word) * desc->c_in + co;
       int64_t group_at = one ? co * n_groups + group : (at->k * n_groups + group) * desc->c_in + co;
       float scale = lat__float_load(weight->dtype, weight->scales, group_at);
       float bias = lat__float_load(weight->dtype, weight->biases, group_at);
       uint32_t code = weight->words[word_at] >> (ci * weight->bits % 32) & mask;
-      at->target[co * at->width + c] = (float)code * scale + bias;
+      at->target[row * at->width + c] = (float)code * scale + bias;
     }
   }
 }
 
 static panel_place place_of(const pack_job *job, int64_t item) {
   const lat__cpu_conv_shape *shape = &job->shape;
-  int64_t panel = item % job->n_panels, group = item / job->n_panels % shape->groups;
-  panel_place at = {.k = item / job->n_panels / shape->groups};
-  int64_t column = panel * job->panel_width; // within the group
-  at.first = group * shape->width + column;
-  at.width = lat__min_i64(job->panel_width, shape->group_columns - column);
-  at.n_real = lat__min_i64(at.width, shape->width - column);
-  at.target = job->panels + (at.k * shape->columns + group * shape->group_columns + column) * shape->depth;
+  panel_place at = {.k = item / job->n_panels / shape->groups,
+                    .group = item / job->n_panels % shape->groups,
+                    .column = item % job->n_panels * job->panel_width};
+  at.first = at.group * shape->width + at.column;
+  at.width = lat__min_i64(job->panel_width, shape->group_columns - at.column);
+  at.n_real = lat__min_i64(at.width, shape->width - at.column);
+  at.target = job->panels + (at.k * shape->columns + at.group * shape->group_columns + at.column) * shape->depth;
   return at;
 }
 

@@ -47,7 +47,7 @@ static void row_sums_range(void *arg, int64_t begin, int64_t end, int worker) {
       for (int64_t c = 0; c < channels; c++) sums[c] += (double)lat__float_load(desc->dtype_in, desc->x, first + c);
     }
     for (int64_t c = 0; c < channels; c++) {
-      lat__float_store(desc->dtype_out, desc->y, row * channels + c, (float)sums[c]);
+      lat__float_store_double(desc->dtype_out, desc->y, row * channels + c, sums[c]);
     }
   }
 }
