@@ -33,3 +33,10 @@ lattice_install_pkgconfig(lattice)
 if(TARGET lattice_io)
   lattice_install_pkgconfig(lattice_io)
 endif()
+
+# Inside a Python wheel (pyproject.toml) the shared libraries lie in the package, each as one file, since wheels keep no
+# symbolic links; they find one another by $ORIGIN.
+if(SKBUILD)
+  set_target_properties(${lattice_public_libraries} PROPERTIES VERSION 0 SOVERSION 0 INSTALL_RPATH "$ORIGIN")
+  install(TARGETS ${lattice_public_libraries} LIBRARY DESTINATION lattice/_libraries COMPONENT python NAMELINK_SKIP)
+endif()
