@@ -165,6 +165,8 @@ void lat_relation_release(lat_relation *relation);
 typedef struct lat_radius_opts { size_t struct_bytes; double radius; int64_t max_neighbors; } lat_radius_opts;
 typedef struct lat_neighbor_list { int64_t n_edges; int64_t n_queries; int64_t n_sources; const int32_t *query_rows; const int32_t *source_rows; const int32_t *neighbor_ids; const float *squared_distances; const int64_t *row_offsets; } lat_neighbor_list;
 lat_status lat_neighbors_create_radius(lat_context *context, const lat_coords *sources, const lat_coords *queries, const lat_radius_opts *opts, lat_neighbors **out);
+typedef struct lat_knn_opts { size_t struct_bytes; int64_t k; } lat_knn_opts;
+lat_status lat_neighbors_create_knn(lat_context *context, const lat_coords *sources, const lat_coords *queries, const lat_knn_opts *opts, lat_neighbors **out);
 lat_neighbor_list lat_neighbors_edges(const lat_neighbors *neighbors);
 lat_status lat_gather_neighbor_features(lat_context *context, const lat_array_view *features, const lat_neighbors *neighbors, lat_array **out);
 lat_neighbors *lat_neighbors_retain(const lat_neighbors *neighbors);
@@ -230,6 +232,9 @@ lat_status lat_linear_backward(lat_context *context, const lat_tensor *x, const 
 lat_status lat_embedding_lookup(lat_context *context, const lat_array_view *indices, const lat_array_view *table, lat_array **out);
 lat_status lat_embedding_backward(lat_context *context, const lat_array_view *indices, const lat_array_view *table, const lat_array_view *grad_out, lat_array **grad_table);
 lat_status lat_cast(lat_context *context, const lat_tensor *x, lat_dtype dtype, lat_tensor **out);
+typedef struct lat_model lat_model;
+lat_model *lat_model_retain(const lat_model *model);
+void lat_model_release(lat_model *model);
 typedef struct lat_voxel_grid { double voxel_size[3]; double origin[3]; const lat_array_view *batch_indices; } lat_voxel_grid;
 typedef struct lat_quantization lat_quantization;
 lat_status lat_sparse_quantize(lat_context *context, const lat_array_view *points, const lat_voxel_grid *grid, lat_quantization **out);
