@@ -84,7 +84,7 @@ LAT_API const char *lat_cloud_source(const lat_cloud *cloud);
 /// `(N, 3)` positions. Borrowed: valid while a reference is held.
 LAT_API lat_array_view lat_cloud_positions(const lat_cloud *cloud);
 
-LAT_API int32_t lat_cloud_n_fields(const lat_cloud *cloud);
+LAT_API int32_t lat_cloud_n_fields(const lat_cloud *cloud); ///< fields besides the positions
 
 /// Name of field `index` (0 to n_fields - 1), or NULL outside. Borrowed likewise.
 LAT_API const char *lat_cloud_field_name(const lat_cloud *cloud, int32_t index);

@@ -120,11 +120,11 @@ LAT_API LAT_CHECKED lat_status lat_relation_create_target_transposed(lat_context
                                                                      const lat_coords *target,
                                                                      const lat_kernel_opts *opts, lat_relation **out);
 
-LAT_API lat_relation_kind lat_relation_kind_of(const lat_relation *relation);
-LAT_API int64_t lat_relation_n_edges(const lat_relation *relation);
-LAT_API int64_t lat_relation_n_in(const lat_relation *relation);  ///< rows of the input set
-LAT_API int64_t lat_relation_n_out(const lat_relation *relation); ///< rows of the output set
-LAT_API int32_t lat_relation_n_kernels(const lat_relation *relation);
+LAT_API lat_relation_kind lat_relation_kind_of(const lat_relation *relation); ///< the rule that made it
+LAT_API int64_t lat_relation_n_edges(const lat_relation *relation);           ///< edges
+LAT_API int64_t lat_relation_n_in(const lat_relation *relation);              ///< rows of the input set
+LAT_API int64_t lat_relation_n_out(const lat_relation *relation);             ///< rows of the output set
+LAT_API int32_t lat_relation_n_kernels(const lat_relation *relation);         ///< kernel elements
 
 /// The output set that the relation made, or NULL when the output set is one the caller already has (the input for a
 /// submanifold relation and for a forward one at stride 1 and padding 0; the target for a relation onto a target): a relation

@@ -41,10 +41,10 @@ LAT_API LAT_CHECKED lat_status lat_tensor_share(lat_context *context, const lat_
 LAT_API LAT_CHECKED lat_status lat_tensor_with_feats(lat_context *context, const lat_tensor *tensor,
                                                      const lat_array *feats, lat_tensor **out);
 
-LAT_API int64_t lat_tensor_count(const lat_tensor *tensor);    ///< rows
-LAT_API int64_t lat_tensor_channels(const lat_tensor *tensor); ///< feature channels
-LAT_API lat_dtype lat_tensor_dtype(const lat_tensor *tensor);  ///< feature dtype
-LAT_API lat_triple lat_tensor_stride(const lat_tensor *tensor);
+LAT_API int64_t lat_tensor_count(const lat_tensor *tensor);     ///< rows
+LAT_API int64_t lat_tensor_channels(const lat_tensor *tensor);  ///< feature channels
+LAT_API lat_dtype lat_tensor_dtype(const lat_tensor *tensor);   ///< feature dtype
+LAT_API lat_triple lat_tensor_stride(const lat_tensor *tensor); ///< lattice scale of the set
 
 /// The coordinate set. Borrowed: valid while a reference to `tensor` is held.
 LAT_API const lat_coords *lat_tensor_coords(const lat_tensor *tensor);
