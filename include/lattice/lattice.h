@@ -58,6 +58,7 @@
 #include <lattice/pool.h>
 #include <lattice/quant.h>
 #include <lattice/relation.h>
+#include <lattice/relation_views.h>
 #include <lattice/status.h>
 #include <lattice/tensor.h>
 #include <lattice/version.h>

@@ -35,6 +35,7 @@ void lat_relation_release(lat_relation *relation) {
     lat__free(context, relation->row_offsets[group]);
     lat__free(context, relation->edge_ids[group]);
   }
+  lat__gemm_views_free(context, &relation->gemm);
   lat_coords_release(relation->out_coords);
   pthread_mutex_destroy(&relation->lock);
   lat__free(context, relation);

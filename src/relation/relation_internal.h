@@ -20,6 +20,12 @@ typedef struct lat__geometry {
   int32_t n_kernels; ///< product of kernel_size
 } lat__geometry;
 
+/// Implicit-GEMM views (relation_views.h); NULL until they are built.
+typedef struct lat__gemm_views {
+  int32_t *map, *masks;
+  int32_t *order, *sorted_map, *sorted_transpose, *tile_masks;
+} lat__gemm_views;
+
 struct lat_relation {
   atomic_int refcount;
   lat_context *context; ///< retained
@@ -35,6 +41,7 @@ struct lat_relation {
   int32_t *edge_in, *edge_out, *edge_kernel; ///< pairs.n_edges each
   int64_t *row_offsets[3];                   ///< by lat_relation_group
   int64_t *edge_ids[3];                      ///< likewise; none for LAT_RELATION_BY_OUTPUT
+  lat__gemm_views gemm;
 };
 
 /// Takes triples from `opts` (NULL: all defaults), puts `defaults` where a triple is all zero, and checks the result.
@@ -108,6 +115,9 @@ extern const lat_kernel_opts lat__transposed_defaults;
 /// Checks the arguments that every creator has, and clears `*out`.
 LAT_CHECKED lat_status lat__relation_check_arguments(const char *op, const lat_context *context,
                                                      const lat_coords *input, lat_relation **out);
+
+/// Frees what was built of `views`.
+void lat__gemm_views_free(lat_context *context, lat__gemm_views *views);
 
 /// Frees the arrays of `pairs`.
 void lat__pairs_free(lat_context *context, lat__pairs *pairs);

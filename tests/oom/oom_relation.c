@@ -44,9 +44,24 @@ static lat_status use_relation(lat_context *context, const lat_relation *relatio
   return status;
 }
 
+// The implicit-GEMM views of a relation that has them.
+static lat_status use_gemm_views(lat_context *context, const lat_relation *relation) {
+  lat_sorted_implicit_gemm sorted;
+  if (lat_relation_n_kernels(relation) > 32) return LAT_STATUS_OK;
+  lat_status status = lat_relation_sorted_implicit_gemm(context, relation, &sorted);
+  if (status == LAT_STATUS_OK) {
+    lat_test_oom_record(sorted.reorder_rows, (size_t)sorted.n_out * sizeof(int32_t));
+    lat_test_oom_record(sorted.tile_masks, (size_t)sorted.n_tile_masks * sizeof(int32_t));
+  } else {
+    assert_null(sorted.reorder_rows);
+  }
+  return status;
+}
+
 static lat_status finish_relation(lat_context *context, lat_status status, lat_relation *relation) {
   if (status == LAT_STATUS_OK) {
     status = use_relation(context, relation);
+    if (status == LAT_STATUS_OK) status = use_gemm_views(context, relation);
   } else {
     assert_null(relation);
   }
