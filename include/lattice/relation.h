@@ -120,6 +120,25 @@ LAT_API LAT_CHECKED lat_status lat_relation_create_target_transposed(lat_context
                                                                      const lat_coords *target,
                                                                      const lat_kernel_opts *opts, lat_relation **out);
 
+/// One relation of lat_relation_build_many. Sets are numbered: 0 is the call's `input`, 1 + i the output set of geometry
+/// i, which for a submanifold relation is its input set and for a target relation its target.
+typedef struct lat_relation_geometry {
+  lat_relation_kind kind;
+  int32_t input_set;             ///< 0 to the geometry's own index: only sets that exist before it
+  int32_t target_set;            ///< target and target-transposed: likewise; otherwise 0
+  const lat_kernel_opts *kernel; ///< as the creator of this kind takes it; NULL: its defaults. Borrows until return
+} lat_relation_geometry;
+
+/// Builds the relations of a whole pyramid at once: what a network needs, before its first layer runs. Every geometry
+/// is checked before anything is built. Each set is sorted once, a coarser one from the order of the finer. The relations
+/// are those that the creators give, and cached likewise: an operator with the same geometry on the same set finds them.
+/// `out` has room for n handles. On failure all of them are NULL.
+/// Errors: INVALID_ARGUMENT (NULL; a negative n; "geometry 3: input_set": not an earlier set; an unknown kind), and those
+/// of the creators, all naming the geometry's index.
+LAT_API LAT_CHECKED lat_status lat_relation_build_many(lat_context *context, const lat_coords *input,
+                                                       const lat_relation_geometry *geometries, int64_t n,
+                                                       lat_relation **out);
+
 LAT_API lat_relation_kind lat_relation_kind_of(const lat_relation *relation); ///< the rule that made it
 LAT_API int64_t lat_relation_n_edges(const lat_relation *relation);           ///< edges
 LAT_API int64_t lat_relation_n_in(const lat_relation *relation);              ///< rows of the input set

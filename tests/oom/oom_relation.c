@@ -126,6 +126,25 @@ static lat_status cached_body(lat_context *context) {
   return status;
 }
 
+static lat_status many_body(lat_context *context) {
+  static const lat_kernel_opts down = {.struct_bytes = sizeof(lat_kernel_opts), .stride = {2, 2, 2}};
+  static const lat_relation_geometry geometries[] = {{LAT_RELATION_SUBMANIFOLD, 0, 0, NULL},
+                                                     {LAT_RELATION_FORWARD, 0, 0, &down},
+                                                     {LAT_RELATION_SUBMANIFOLD, 2, 0, NULL},
+                                                     {LAT_RELATION_TARGET_TRANSPOSED, 2, 0, NULL}};
+  lat_coords *coords = NULL;
+  lat_relation *relations[4] = {NULL};
+  lat_status status = make_coords(context, N_ROWS, &coords);
+  if (status == LAT_STATUS_OK) status = lat_relation_build_many(context, coords, geometries, 4, relations);
+  for (int i = 0; i < 3; i++) {
+    if (status != LAT_STATUS_OK) assert_null(relations[i]);
+    lat_relation_release(relations[i]);
+  }
+  status = finish_relation(context, status, relations[3]);
+  lat_coords_release(coords);
+  return status;
+}
+
 static lat_status kernel_offsets_body(lat_context *context) {
   lat_kernel_opts opts = LAT_KERNEL_OPTS_INIT;
   lat_array *offsets = NULL;
@@ -149,13 +168,14 @@ OOM_TEST(forward_body)
 OOM_TEST(subm_body)
 OOM_TEST(target_body)
 OOM_TEST(cached_body)
+OOM_TEST(many_body)
 OOM_TEST(kernel_offsets_body)
 
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(forward_body_survives),        cmocka_unit_test(subm_body_survives),
       cmocka_unit_test(target_body_survives),         cmocka_unit_test(cached_body_survives),
-      cmocka_unit_test(kernel_offsets_body_survives),
+      cmocka_unit_test(kernel_offsets_body_survives), cmocka_unit_test(many_body_survives),
   };
   return cmocka_run_group_tests(tests, fill_inputs, NULL);
 }
