@@ -25,7 +25,7 @@ python3|python3|runs the source checks
 cmocka.h|libcmocka-dev|the test framework
 png.h|libpng-dev|writes pictures
 zlib.h|zlib1g-dev|needed by libpng
-jansson.h|libjansson-dev|JSON output of the program
+jansson.h|libjansson-dev|headers of safetensors files, JSON output of the program
 END
     lint) cat <<'END' ;;
 clang-format|clang-format|checks the code style

@@ -59,6 +59,7 @@
 #include <lattice/quant.h>
 #include <lattice/relation.h>
 #include <lattice/relation_views.h>
+#include <lattice/safetensors.h>
 #include <lattice/status.h>
 #include <lattice/tensor.h>
 #include <lattice/version.h>
