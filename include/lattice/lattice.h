@@ -53,6 +53,8 @@
 #include <lattice/feature.h>
 #include <lattice/io.h>
 #include <lattice/model.h>
+#include <lattice/nn.h>
+#include <lattice/nn_options.h>
 #include <lattice/norm.h>
 #include <lattice/points.h>
 #include <lattice/pool.h>

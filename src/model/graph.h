@@ -51,6 +51,7 @@ typedef struct lat__parameter {
   lat__family family;
   lat__packing packing;
   bool is_statistic; ///< not trained: running statistics
+  bool is_constant;  ///< not listed: what a graph requires and a module does not have
   lat_array *dense;  ///< when packing.bits is 0
   lat_array *words;  ///< packed: `<key>.weight`, uint32
   lat_array *scales; ///< packed: `<key>.scales`
@@ -105,6 +106,10 @@ int32_t lat__model_find_parameter(const lat_model *model, const char *key);
 
 /// Puts an array into one of a parameter's four places (retained; the old one is released).
 void lat__parameter_set(lat_array **place, const lat_array *array);
+
+/// Fills words, scales and biases from a dense float32 or float16 weight, as `parameter->packing` says; drops `dense`.
+LAT_CHECKED lat_status lat__parameter_pack(lat_context *context, lat__parameter *parameter,
+                                           const lat_array_view *weight);
 
 /// Names a value (copied).
 LAT_CHECKED lat_status lat__model_name_value(lat_context *context, lat_model *model, int32_t value, const char *name);

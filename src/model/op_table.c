@@ -75,6 +75,8 @@ const lat__attr_desc lat__attr_table[LAT__N_ATTRS] = {
     [LAT__ATTR_MIN_COORD] = {"min_coord", INTS, ANY, NULL},
     [LAT__ATTR_SHAPE] = {"shape", INTS, NOT_NEGATIVE, NULL},
     [LAT__ATTR_DUPLICATES] = {"duplicates", ENUM, ANY, &duplicate_words},
+    [LAT__ATTR_P] = {"p", FLOAT, NOT_NEGATIVE, NULL},
+    [LAT__ATTR_MOMENTUM] = {"momentum", FLOAT, NOT_NEGATIVE, NULL},
 };
 
 // --- operations -----------------------------------------------------------------------------------------------------
@@ -299,12 +301,12 @@ const lat__op_desc lat__op_table[LAT__N_OPS] = {
         {"batch_norm",
          2,
          5,
-         1,
+         2,
          1,
          false,
          {IN_TENSOR("input"), WEIGHT("scale", LAT__FAMILY_CHANNEL), WEIGHT("bias", LAT__FAMILY_BIAS),
           WEIGHT("mean", LAT__FAMILY_CHANNEL), WEIGHT("var", LAT__FAMILY_CHANNEL)},
-         {NEEDS(EPS)},
+         {NEEDS(EPS), MAYBE3(MOMENTUM)},
          {TENSOR}},
     [LAT__OP_LAYER_NORM] =
         {"layer_norm",
@@ -370,6 +372,7 @@ const lat__op_desc lat__op_table[LAT__N_OPS] = {
           MAYBE3(AXES)},
          {TENSOR}},
     [LAT__OP_CONCAT_REDUCE] = {"concat_reduce", 3, 1, 1, 1, true, {IN_SPARSE("input")}, {NEEDS3(DUPLICATES)}, {SPARSE}},
+    [LAT__OP_DROPOUT] = {"dropout", 3, 1, 1, 1, false, {IN_TENSOR("input")}, {NEEDS3(P)}, {TENSOR}},
 };
 
 // --- names ----------------------------------------------------------------------------------------------------------

@@ -45,6 +45,7 @@ typedef enum lat__op_kind {
   LAT__OP_GROUP_NORM,
   LAT__OP_TO_DENSE,
   LAT__OP_CONCAT_REDUCE,
+  LAT__OP_DROPOUT, ///< the identity unless a program trains
   LAT__N_OPS
 } lat__op_kind;
 
@@ -138,6 +139,8 @@ typedef enum lat__attr_key {
   LAT__ATTR_MIN_COORD,
   LAT__ATTR_SHAPE,
   LAT__ATTR_DUPLICATES, ///< choice: 0 none, 1 error, 2 first, 3 sum, 4 mean, 5 max
+  LAT__ATTR_P,          ///< dropout
+  LAT__ATTR_MOMENTUM,   ///< of running statistics; absent: 0.1
   LAT__N_ATTRS
 } lat__attr_key;
 
