@@ -113,6 +113,11 @@ LAT_API LAT_CHECKED lat_status lat_conv3d_jvp(lat_context *context, const lat_te
                                               const lat_conv_tangents *tangents, const lat_conv3d_opts *opts,
                                               lat_tensor **out);
 
+/// Forward-mode product of lat_subm_conv3d, as lat_conv3d_jvp. Errors: as lat_subm_conv3d and lat_conv3d_jvp.
+LAT_API LAT_CHECKED lat_status lat_subm_conv3d_jvp(lat_context *context, const lat_tensor *x, const lat_weight *weight,
+                                                   const lat_conv_tangents *tangents, const lat_conv3d_opts *opts,
+                                                   lat_tensor **out);
+
 /// Bytes that are enough for any algorithm name.
 #define LAT_ALGORITHM_NAME_BYTES 64
 

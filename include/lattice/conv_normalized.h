@@ -38,6 +38,44 @@ LAT_API LAT_CHECKED lat_status lat_normalized_generative_conv_transpose3d(lat_co
                                                                           const lat_conv3d_opts *opts,
                                                                           lat_tensor **out);
 
+/// Gradients of the three, as lat_conv3d_backward has them; the weight's holds its share through the divisor. With
+/// r = 1 / sqrt(D + eps) and P = grad_out * r * (S r) r, S the sums of the forward call,
+///
+///     x[i] = sum of (grad_out r)[o] W[k]^T     weight[k] = sum of X[i]^T (grad_out r)[o] - W[k] * sum of P[o]
+///
+/// over the same edges. grad_out r, P and their sums are float32 for every feature dtype; the gradient of the bias is that
+/// of lat_conv3d_backward. A row without edges takes part in the gradient of the bias only.
+/// Errors: as the forward call and lat_conv3d_backward.
+LAT_API LAT_CHECKED lat_status lat_normalized_subm_conv3d_backward(lat_context *context, const lat_tensor *x,
+                                                                   const lat_weight *weight,
+                                                                   const lat_array_view *grad_out,
+                                                                   const lat_conv3d_backward_opts *opts,
+                                                                   lat_conv_grads *out);
+LAT_API LAT_CHECKED lat_status lat_normalized_conv_transpose3d_backward(lat_context *context, const lat_tensor *x,
+                                                                        const lat_weight *weight,
+                                                                        const lat_array_view *grad_out,
+                                                                        const lat_conv3d_backward_opts *opts,
+                                                                        lat_conv_grads *out);
+LAT_API LAT_CHECKED lat_status lat_normalized_generative_conv_transpose3d_backward(
+    lat_context *context, const lat_tensor *x, const lat_weight *weight, const lat_array_view *grad_out,
+    const lat_conv3d_backward_opts *opts, lat_conv_grads *out);
+
+/// Forward-mode products of the three: `r (dS - S (sum of W dW) r r) + dbias`, dS as in lat_conv3d_jvp, in float32 with one
+/// rounding. Errors: as the forward call and lat_conv3d_jvp.
+LAT_API LAT_CHECKED lat_status lat_normalized_subm_conv3d_jvp(lat_context *context, const lat_tensor *x,
+                                                              const lat_weight *weight,
+                                                              const lat_conv_tangents *tangents,
+                                                              const lat_conv3d_opts *opts, lat_tensor **out);
+LAT_API LAT_CHECKED lat_status lat_normalized_conv_transpose3d_jvp(lat_context *context, const lat_tensor *x,
+                                                                   const lat_weight *weight,
+                                                                   const lat_conv_tangents *tangents,
+                                                                   const lat_conv3d_opts *opts, lat_tensor **out);
+LAT_API LAT_CHECKED lat_status lat_normalized_generative_conv_transpose3d_jvp(lat_context *context, const lat_tensor *x,
+                                                                              const lat_weight *weight,
+                                                                              const lat_conv_tangents *tangents,
+                                                                              const lat_conv3d_opts *opts,
+                                                                              lat_tensor **out);
+
 #ifdef __cplusplus
 }
 #endif

@@ -57,6 +57,18 @@ LAT_API LAT_CHECKED lat_status lat_inverse_conv3d_backward(lat_context *context,
                                                            const lat_weight *weight, const lat_array_view *grad_out,
                                                            const lat_conv3d_backward_opts *opts, lat_conv_grads *out);
 
+/// Forward-mode products of the three, as lat_conv3d_jvp has them. Errors: as the forward call and lat_conv3d_jvp.
+LAT_API LAT_CHECKED lat_status lat_conv_transpose3d_jvp(lat_context *context, const lat_tensor *x,
+                                                        const lat_weight *weight, const lat_conv_tangents *tangents,
+                                                        const lat_conv3d_opts *opts, lat_tensor **out);
+LAT_API LAT_CHECKED lat_status lat_generative_conv_transpose3d_jvp(lat_context *context, const lat_tensor *x,
+                                                                   const lat_weight *weight,
+                                                                   const lat_conv_tangents *tangents,
+                                                                   const lat_conv3d_opts *opts, lat_tensor **out);
+LAT_API LAT_CHECKED lat_status lat_inverse_conv3d_jvp(lat_context *context, const lat_tensor *x,
+                                                      const lat_weight *weight, const lat_conv_tangents *tangents,
+                                                      const lat_conv3d_opts *opts, lat_tensor **out);
+
 #ifdef __cplusplus
 }
 #endif

@@ -58,6 +58,7 @@ struct lat__backend {
 
   lat_status (*conv)(lat_context *context, const lat__conv_desc *desc);
   lat_status (*conv_grad)(lat_context *context, const lat__conv_grad_desc *desc);
+  lat_status (*conv_norm_grad)(lat_context *context, const lat__conv_norm_grad_desc *desc);
   /// Writes the name of the algorithm that `conv` takes for `desc` into `text`. Of the pair lists it looks at whether
   /// they are there; data pointers may be NULL.
   void (*conv_algorithm)(lat_context *context, const lat__conv_desc *desc, char *text, size_t text_bytes);

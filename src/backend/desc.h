@@ -78,6 +78,8 @@ typedef struct lat__weight_desc {
   bool transposed;       ///< the forward's weight read the other way: its C_in is this call's c_out and the reverse
 } lat__weight_desc;
 
+typedef struct lat__conv_norm_tangent lat__conv_norm_tangent;
+
 /// Y = relation sum of X W, then + bias, then one rounding.
 typedef struct lat__conv_desc {
   const lat__pairs *pairs; ///< NULL: row i meets row i under the only kernel element
@@ -87,10 +89,28 @@ typedef struct lat__conv_desc {
   lat_dtype dtype, dtype_out; ///< of x, of y
   const void *x;              ///< (n_in, c_in)
   lat__weight_desc weight;
-  float norm_eps;    ///< above 0: the sum is divided by sqrt(sum of the squares of the weights it met + norm_eps)
-  const float *bias; ///< (c_out,) as it is to be added, or NULL
-  void *y;           ///< (n_out, c_out)
+  float norm_eps; ///< above 0: the sum is divided by sqrt(sum of the squares of the weights it met + norm_eps)
+  const lat__conv_norm_tangent *norm_tangent; ///< with norm_eps: a forward-mode product, else NULL
+  const float *bias;                          ///< (c_out,) as it is to be added, or NULL
+  void *y;                                    ///< (n_out, c_out)
 } lat__conv_desc;
+
+/// What turns the tangent of a normalized convolution's sums, which the descriptor's x and weight give, into the tangent
+/// of the result.
+struct lat__conv_norm_tangent {
+  const lat__conv_desc *forward; ///< x and weight of the forward call
+  const void *weight_tangent;    ///< in the form and dtype of its weight, or NULL: zero
+};
+
+/// For Y = S / sqrt(D + norm_eps), S the sums and D the squares of a normalized convolution, and the gradient G of Y: the
+/// gradient of S, and minus twice the gradient of D.
+typedef struct lat__conv_norm_grad_desc {
+  const lat__conv_desc *forward; ///< bias and y do not count
+  lat_dtype dtype_grad;
+  const void *grad; ///< G, (n_out, c_out)
+  float *scaled;    ///< G / sqrt(D + norm_eps)
+  float *pull;      ///< scaled * S / (D + norm_eps), or NULL
+} lat__conv_norm_grad_desc;
 
 /// Gradients of a convolution's weight and bias; each wanted one is not NULL.
 typedef struct lat__conv_grad_desc {
@@ -104,7 +124,9 @@ typedef struct lat__conv_grad_desc {
   lat__weight_form form;       ///< of `weight`; a dense one
   lat_dtype dtype_weight;
   void *weight;
-  void *bias; ///< (c_out,) of dtype_grad
+  const float *pull; ///< not NULL (n_out, c_out): every weight loses itself times the sum of these over its edges
+  const void *weight_value; ///< with pull: the weight, as `weight` lies
+  void *bias;               ///< (c_out,) of dtype_grad
 } lat__conv_grad_desc;
 
 /// Local pool.

@@ -1,5 +1,7 @@
 // What the backward functions of the convolutions and linear share. The gradient of x is the forward kernel over the same
 // pairs seen from the inputs, with every kernel element transposed; weight and bias have a device slot of their own.
+// A normalized convolution's x and weight take the gradient of its sums in place of that of its result; its weight also
+// stands in the divisor, which pulls on it.
 
 #include "backend/backend.h"
 #include "coords/tensor_internal.h"
@@ -90,6 +92,7 @@ static lat_status grad_of_x(lat_context *context, const lat__conv_operands *oper
   desc.x = grad->view.data;
   desc.weight.transposed = true;
   desc.bias = NULL;
+  desc.norm_eps = 0.0f;
   LAT_TRY(pairs_of(context, call, true, &desc.pairs), done);
   LAT_TRY(lat__array_new_2d(context, operands->op, desc.dtype_out, desc.n_out, desc.c_out, &result), done);
   desc.y = lat_array_data(result);
@@ -101,56 +104,97 @@ done:
   return status;
 }
 
-/// Gradients of weight and bias, as far as they are wanted.
-static lat_status grad_of_weight(lat_context *context, const lat__conv_operands *operands,
-                                 const lat__conv_backward_call *call, const lat_array *grad, lat_conv_grads *out) {
+/// What the gradients of x and weight are made from: grad_out, or for a normalized convolution the float32 gradient of its
+/// sums, and with it the pulls on the weight.
+typedef struct sums_grad {
+  lat_array *grad;
+  lat_array *pull; ///< NULL: none
+} sums_grad;
+
+static lat_status open_sums_grad(lat_context *context, const lat__conv_operands *operands,
+                                 const lat__conv_backward_call *call, const lat_array *grad_out, sums_grad *out) {
   lat_status status = LAT_STATUS_OK;
-  const lat__conv_desc *forward = &operands->desc;
-  lat__conv_grad_desc desc = {.n_in = forward->n_in,
-                              .n_out = grad->view.shape[0],
-                              .c_in = forward->c_in,
-                              .c_out = forward->c_out,
-                              .groups = forward->groups,
-                              .n_kernels = forward->n_kernels,
-                              .dtype = forward->dtype,
-                              .dtype_grad = grad->view.dtype,
-                              .x = forward->x,
-                              .grad = grad->view.data,
-                              .form = forward->weight.form,
-                              .dtype_weight = forward->weight.dtype};
-  LAT_TRY(pairs_of(context, call, false, &desc.pairs), done);
+  lat__conv_desc forward = operands->desc;
+  if (!(forward.norm_eps > 0.0f)) {
+    out->grad = lat_array_retain(grad_out);
+    return LAT_STATUS_OK;
+  }
+  forward.n_out = call->n_out;
+  lat__conv_norm_grad_desc desc = {
+      .forward = &forward, .dtype_grad = grad_out->view.dtype, .grad = grad_out->view.data};
+  LAT_TRY(pairs_of(context, call, false, &forward.pairs), done);
+  LAT_TRY(lat__array_new_2d(context, operands->op, LAT_DTYPE_F32, forward.n_out, forward.c_out, &out->grad), done);
+  desc.scaled = lat_array_data(out->grad);
   if (call->grads & LAT_GRAD_WEIGHT) {
-    const lat_array_view *weight_view = &call->weight->dense;
-    LAT_TRY(
-        lat__array_new(context, operands->op, weight_view->dtype, weight_view->rank, weight_view->shape, &out->weight),
-        done);
-    desc.weight = lat_array_data(out->weight);
+    LAT_TRY(lat__array_new_2d(context, operands->op, LAT_DTYPE_F32, forward.n_out, forward.c_out, &out->pull), done);
+    desc.pull = lat_array_data(out->pull);
   }
-  if (call->grads & LAT_GRAD_BIAS) {
-    LAT_TRY(lat__array_new_1d(context, operands->op, desc.dtype_grad, desc.c_out, &out->bias), done);
-    desc.bias = lat_array_data(out->bias);
-  }
+  LAT_TRY(lat__backend_of(context)->conv_norm_grad(context, &desc), done);
+done:
+  return status;
+}
+
+static lat__conv_grad_desc grad_desc(const lat__conv_operands *operands, const lat_array *grad) {
+  const lat__conv_desc *forward = &operands->desc;
+  return (lat__conv_grad_desc){.n_in = forward->n_in,
+                               .n_out = grad->view.shape[0],
+                               .c_in = forward->c_in,
+                               .c_out = forward->c_out,
+                               .groups = forward->groups,
+                               .n_kernels = forward->n_kernels,
+                               .dtype = forward->dtype,
+                               .dtype_grad = grad->view.dtype,
+                               .x = forward->x,
+                               .grad = grad->view.data,
+                               .form = forward->weight.form,
+                               .dtype_weight = forward->weight.dtype};
+}
+
+static lat_status grad_of_weight(lat_context *context, const lat__conv_operands *operands,
+                                 const lat__conv_backward_call *call, const sums_grad *grad, lat_array **out) {
+  lat_status status = LAT_STATUS_OK;
+  const lat_array_view *like = &call->weight->dense;
+  lat__conv_grad_desc desc = grad_desc(operands, grad->grad);
+  LAT_TRY(pairs_of(context, call, false, &desc.pairs), done);
+  LAT_TRY(lat__array_new(context, operands->op, like->dtype, like->rank, like->shape, out), done);
+  desc.weight = lat_array_data(*out);
+  if (grad->pull) desc.pull = grad->pull->view.data;
+  desc.weight_value = operands->desc.weight.data;
   LAT_TRY(lat__backend_of(context)->conv_grad(context, &desc), done);
 done:
   return status;
 }
 
+static lat_status grad_of_bias(lat_context *context, const lat__conv_operands *operands, const lat_array *grad_out,
+                               lat_array **out) {
+  lat__conv_grad_desc desc = grad_desc(operands, grad_out);
+  lat_status status = lat__array_new_1d(context, operands->op, desc.dtype_grad, desc.c_out, out);
+  if (status) return status;
+  desc.bias = lat_array_data(*out);
+  return lat__backend_of(context)->conv_grad(context, &desc);
+}
+
 lat_status lat__conv_backward(lat_context *context, const lat__conv_operands *operands,
                               const lat__conv_backward_call *call, lat_conv_grads *out) {
   lat_status status = LAT_STATUS_OK;
-  lat_array *grad = NULL;
+  lat_array *grad_out = NULL;
+  sums_grad sums = {NULL, NULL};
   lat_conv_grads grads = {NULL, NULL, NULL};
-  LAT_TRY(open_grad_out(context, operands, call->n_out, call->grad_out, &grad), done);
-  if (call->grads & LAT_GRAD_X) LAT_TRY(grad_of_x(context, operands, call, grad, &grads.x), done);
-  if (call->grads & (LAT_GRAD_WEIGHT | LAT_GRAD_BIAS)) {
-    LAT_TRY(grad_of_weight(context, operands, call, grad, &grads), done);
+  LAT_TRY(open_grad_out(context, operands, call->n_out, call->grad_out, &grad_out), done);
+  if (call->grads & (LAT_GRAD_X | LAT_GRAD_WEIGHT)) {
+    LAT_TRY(open_sums_grad(context, operands, call, grad_out, &sums), done);
   }
+  if (call->grads & LAT_GRAD_X) LAT_TRY(grad_of_x(context, operands, call, sums.grad, &grads.x), done);
+  if (call->grads & LAT_GRAD_WEIGHT) LAT_TRY(grad_of_weight(context, operands, call, &sums, &grads.weight), done);
+  if (call->grads & LAT_GRAD_BIAS) LAT_TRY(grad_of_bias(context, operands, grad_out, &grads.bias), done);
   *out = grads;
   grads = (lat_conv_grads){NULL, NULL, NULL};
 done:
   lat_array_release(grads.x);
   lat_array_release(grads.weight);
   lat_array_release(grads.bias);
-  lat_array_release(grad);
+  lat_array_release(sums.grad);
+  lat_array_release(sums.pull);
+  lat_array_release(grad_out);
   return status;
 }

@@ -92,7 +92,8 @@ lat_status lat__conv_jvp(lat_context *context, const lat__conv_operands *operand
   lat_status status = LAT_STATUS_OK;
   const lat_conv_tangents *tangents = call->tangents;
   lat__conv_operands product = *operands; // borrows
-  lat_array *feats = NULL, *weight = NULL;
+  lat__conv_norm_tangent norm = {.forward = &operands->desc};
+  lat_array *feats = NULL, *weight = NULL, *own_tangent = NULL;
   if (tangents->x && tangents->weight) {
     LAT_TRY(join_both(context, operands, call, &feats, &weight), done);
     product.desc.c_in *= 2;
@@ -102,12 +103,21 @@ lat_status lat__conv_jvp(lat_context *context, const lat__conv_operands *operand
     LAT_TRY(lat__view_contiguous_array(context, operands->op, tangents->x, &feats), done);
   } else {
     product.desc.n_kernels = 0; // of the bias alone: no products
+    product.desc.norm_eps = 0.0f;
   }
   if (feats) product.desc.x = feats->view.data;
   if (weight) product.desc.weight.data = weight->view.data;
+  if (product.desc.norm_eps > 0.0f) {
+    product.desc.norm_tangent = &norm;
+    if (tangents->weight) {
+      LAT_TRY(lat__view_contiguous_array(context, operands->op, tangents->weight, &own_tangent), done);
+      norm.weight_tangent = own_tangent->view.data;
+    }
+  }
   LAT_TRY(lat__conv_run_pairs(context, &product, call->pairs, call->out_coords, out), done);
 done:
   lat_array_release(feats);
   lat_array_release(weight);
+  lat_array_release(own_tangent);
   return status;
 }

@@ -1,5 +1,5 @@
-// Transposed and generative convolutions, normalized or not: over the relation that x generates, or onto the caller's
-// coordinates.
+// Transposed and generative convolutions, normalized or not, their gradients and forward-mode products: over the relation
+// that x generates, or onto the caller's coordinates.
 
 #include <lattice/conv_normalized.h>
 #include <lattice/conv_transpose.h>
@@ -16,6 +16,13 @@ typedef struct transpose_op {
   bool generative; ///< outputs are never merged
   bool normalized;
 } transpose_op;
+
+/// Operands and options as the caller gave them.
+typedef struct transpose_args {
+  const lat_tensor *x;
+  const lat_weight *weight;
+  const lat_conv3d_opts *opts;
+} transpose_args;
 
 /// Options with every default applied.
 typedef struct transpose_setup {
@@ -54,6 +61,19 @@ static lat_status get_relation(lat_context *context, const transpose_op *op, con
                                                                                 &setup->geometry, relation, out_coords);
 }
 
+/// What every call begins with.
+static lat_status open_operands(lat_context *context, const transpose_op *op, const transpose_args *args,
+                                const lat_array_view *bias, transpose_setup *setup, lat__conv_operands *operands) {
+  lat_status status = LAT_STATUS_OK;
+  LAT_TRY(check_options(op, args->x, args->opts, setup), done);
+  if (op->normalized) LAT_TRY(lat__conv_check_not_packed(op->name, args->weight), done);
+  operands->groups = setup->groups;
+  LAT_TRY(lat__conv_open(context, op->name, args->x, args->weight, bias, &setup->geometry, operands), done);
+  operands->desc.norm_eps = setup->eps;
+done:
+  return status;
+}
+
 static lat_status run(lat_context *context, const transpose_op *op, const lat_tensor *x, const lat_weight *weight,
                       const lat_array_view *bias, const lat_conv3d_opts *opts, lat_tensor **out) {
   lat_status status = LAT_STATUS_OK;
@@ -62,11 +82,7 @@ static lat_status run(lat_context *context, const transpose_op *op, const lat_te
   lat_relation *relation = NULL;
   lat_coords *out_coords = NULL;
   LAT_TRY(lat__op_check(op->name, context, "x", x, out), done);
-  LAT_TRY(check_options(op, x, opts, &setup), done);
-  if (op->normalized) LAT_TRY(lat__conv_check_not_packed(op->name, weight), done);
-  operands.groups = setup.groups;
-  LAT_TRY(lat__conv_open(context, op->name, x, weight, bias, &setup.geometry, &operands), done);
-  operands.desc.norm_eps = setup.eps;
+  LAT_TRY(open_operands(context, op, &(transpose_args){x, weight, opts}, bias, &setup, &operands), done);
   LAT_TRY(get_relation(context, op, x, &setup, &relation, &out_coords), done);
   LAT_TRY(lat__conv_run(context, &operands, relation, out_coords, out), done);
 done:
@@ -111,9 +127,7 @@ static lat_status run_backward(lat_context *context, const transpose_op *op, con
   lat_relation *relation = NULL;
   lat_coords *out_coords = NULL;
   LAT_TRY(lat__conv_backward_open(context, op->name, x, weight, opts, &o, out), done);
-  LAT_TRY(check_options(op, x, o.forward, &setup), done);
-  operands.groups = setup.groups;
-  LAT_TRY(lat__conv_open(context, op->name, x, weight, NULL, &setup.geometry, &operands), done);
+  LAT_TRY(open_operands(context, op, &(transpose_args){x, weight, o.forward}, NULL, &setup, &operands), done);
   LAT_TRY(lat__conv_grad_dtype_check(op->name, grad_out, lat_tensor_dtype(x)), done);
   LAT_TRY(get_relation(context, op, x, &setup, &relation, &out_coords), done);
   lat__conv_backward_call call = {weight, relation, false, out_coords->n_rows, grad_out, o.grads};
@@ -137,4 +151,67 @@ lat_status lat_generative_conv_transpose3d_backward(lat_context *context, const 
                                                     const lat_conv3d_backward_opts *opts, lat_conv_grads *out) {
   static const transpose_op op = {"generative_conv_transpose3d_backward", true, false};
   return run_backward(context, &op, x, weight, grad_out, opts, out);
+}
+
+lat_status lat_normalized_conv_transpose3d_backward(lat_context *context, const lat_tensor *x, const lat_weight *weight,
+                                                    const lat_array_view *grad_out,
+                                                    const lat_conv3d_backward_opts *opts, lat_conv_grads *out) {
+  static const transpose_op op = {"normalized_conv_transpose3d_backward", false, true};
+  return run_backward(context, &op, x, weight, grad_out, opts, out);
+}
+
+lat_status lat_normalized_generative_conv_transpose3d_backward(lat_context *context, const lat_tensor *x,
+                                                               const lat_weight *weight, const lat_array_view *grad_out,
+                                                               const lat_conv3d_backward_opts *opts,
+                                                               lat_conv_grads *out) {
+  static const transpose_op op = {"normalized_generative_conv_transpose3d_backward", true, true};
+  return run_backward(context, &op, x, weight, grad_out, opts, out);
+}
+
+static lat_status run_jvp(lat_context *context, const transpose_op *op, const lat_tensor *x, const lat_weight *weight,
+                          const lat_conv_tangents *tangents, const lat_conv3d_opts *opts, lat_tensor **out) {
+  lat_status status = LAT_STATUS_OK;
+  transpose_setup setup = {.target = NULL};
+  lat__conv_operands operands = {.op = op->name};
+  lat_relation *relation = NULL;
+  lat_coords *out_coords = NULL;
+  const lat_array_view *bias = tangents ? tangents->bias : NULL;
+  LAT_TRY(lat__op_check(op->name, context, "x", x, out), done);
+  LAT_TRY(open_operands(context, op, &(transpose_args){x, weight, opts}, bias, &setup, &operands), done);
+  LAT_TRY(lat__conv_tangents_check(op->name, x, weight, tangents), done);
+  LAT_TRY(get_relation(context, op, x, &setup, &relation, &out_coords), done);
+  lat__conv_jvp_call call = {weight, tangents, &relation->pairs, out_coords};
+  LAT_TRY(lat__conv_jvp(context, &operands, &call, out), done);
+done:
+  lat_relation_release(relation);
+  lat_coords_release(out_coords);
+  lat__conv_close(&operands);
+  return status;
+}
+
+lat_status lat_conv_transpose3d_jvp(lat_context *context, const lat_tensor *x, const lat_weight *weight,
+                                    const lat_conv_tangents *tangents, const lat_conv3d_opts *opts, lat_tensor **out) {
+  static const transpose_op op = {"conv_transpose3d_jvp", false, false};
+  return run_jvp(context, &op, x, weight, tangents, opts, out);
+}
+
+lat_status lat_generative_conv_transpose3d_jvp(lat_context *context, const lat_tensor *x, const lat_weight *weight,
+                                               const lat_conv_tangents *tangents, const lat_conv3d_opts *opts,
+                                               lat_tensor **out) {
+  static const transpose_op op = {"generative_conv_transpose3d_jvp", true, false};
+  return run_jvp(context, &op, x, weight, tangents, opts, out);
+}
+
+lat_status lat_normalized_conv_transpose3d_jvp(lat_context *context, const lat_tensor *x, const lat_weight *weight,
+                                               const lat_conv_tangents *tangents, const lat_conv3d_opts *opts,
+                                               lat_tensor **out) {
+  static const transpose_op op = {"normalized_conv_transpose3d_jvp", false, true};
+  return run_jvp(context, &op, x, weight, tangents, opts, out);
+}
+
+lat_status lat_normalized_generative_conv_transpose3d_jvp(lat_context *context, const lat_tensor *x,
+                                                          const lat_weight *weight, const lat_conv_tangents *tangents,
+                                                          const lat_conv3d_opts *opts, lat_tensor **out) {
+  static const transpose_op op = {"normalized_generative_conv_transpose3d_jvp", true, true};
+  return run_jvp(context, &op, x, weight, tangents, opts, out);
 }

@@ -1,4 +1,4 @@
-// lat_inverse_conv3d: over a forward relation from its outputs to its inputs.
+// lat_inverse_conv3d, its gradients and forward-mode product: over a forward relation from its outputs to its inputs.
 
 #include <string.h>
 
@@ -86,6 +86,31 @@ lat_status lat_inverse_conv3d_backward(lat_context *context, const lat_tensor *x
   LAT_TRY(check_coarse(op, x, coarse), done);
   lat__conv_backward_call call = {weight, relation, true, fine->n_rows, grad_out, o.grads};
   LAT_TRY(lat__conv_backward(context, &operands, &call, out), done);
+done:
+  lat_relation_release(relation);
+  lat_coords_release(coarse);
+  lat__conv_close(&operands);
+  return status;
+}
+
+lat_status lat_inverse_conv3d_jvp(lat_context *context, const lat_tensor *x, const lat_weight *weight,
+                                  const lat_conv_tangents *tangents, const lat_conv3d_opts *opts, lat_tensor **out) {
+  static const char op[] = "inverse_conv3d_jvp";
+  lat_status status = LAT_STATUS_OK;
+  lat__geometry geometry;
+  lat__conv_operands operands = {.op = op};
+  lat__conv_jvp_call call = {.weight = weight, .tangents = tangents};
+  lat_relation *relation = NULL;
+  lat_coords *coarse = NULL;
+  const lat_array_view *bias = tangents ? tangents->bias : NULL;
+  LAT_TRY(lat__op_check(op, context, "x", x, out), done);
+  LAT_TRY(check_options(op, opts, &geometry, &operands.groups, &call.out_coords), done);
+  LAT_TRY(lat__conv_open(context, op, x, weight, bias, &geometry, &operands), done);
+  LAT_TRY(lat__conv_tangents_check(op, x, weight, tangents), done);
+  LAT_TRY(lat__relation_forward(context, op, call.out_coords, &geometry, &relation, &coarse), done);
+  LAT_TRY(check_coarse(op, x, coarse), done);
+  LAT_TRY(lat__relation_pairs_by_input(context, relation, &call.pairs), done);
+  LAT_TRY(lat__conv_jvp(context, &operands, &call, out), done);
 done:
   lat_relation_release(relation);
   lat_coords_release(coarse);

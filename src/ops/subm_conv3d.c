@@ -1,4 +1,5 @@
-// lat_subm_conv3d and its normalized form: convolution whose output support is the input's own.
+// lat_subm_conv3d and its normalized form, their gradients and forward-mode products: convolution whose output support is
+// the input's own.
 
 #include <lattice/conv_normalized.h>
 
@@ -23,59 +24,122 @@ done:
   return status;
 }
 
-static lat_status run(lat_context *context, const char *op, bool normalized, const lat_tensor *x,
-                      const lat_weight *weight, const lat_array_view *bias, const lat_conv3d_opts *opts,
-                      lat_tensor **out) {
-  lat_status status = LAT_STATUS_OK;
+/// A member of the family.
+typedef struct subm_op {
+  const char *name;
+  bool normalized;
+} subm_op;
+
+/// An open call. Zero-initialise; close_call frees what it holds, also after a failure.
+typedef struct subm_call {
   lat__geometry geometry;
-  lat__conv_operands operands = {.op = op};
-  lat_relation *relation = NULL;
+  lat__conv_operands operands;
+  lat_relation *relation; ///< NULL: row i meets row i
+} subm_call;
+
+static lat_status open_operands(lat_context *context, const subm_op *op, const lat_tensor *x, const lat_weight *weight,
+                                const lat_array_view *bias, const lat_conv3d_opts *opts, subm_call *call) {
+  lat_status status = LAT_STATUS_OK;
+  lat__conv_operands *operands = &call->operands;
   float eps = 0.0f;
-  LAT_TRY(lat__op_check(op, context, "x", x, out), done);
-  LAT_TRY(check_options(op, opts, &geometry, &operands.groups, normalized ? &eps : NULL), done);
-  if (normalized) LAT_TRY(lat__conv_check_not_packed(op, weight), done);
-  LAT_TRY(lat__conv_open(context, op, x, weight, bias, &geometry, &operands), done);
-  if (!lat__geometry_pointwise(&geometry)) {
-    operands.desc.norm_eps = eps;
-    LAT_TRY(lat__relation_subm(context, op, x->coords, &geometry, &relation), done);
-  }
-  LAT_TRY(lat__conv_run(context, &operands, relation, x->coords, out), done);
+  LAT_TRY(check_options(op->name, opts, &call->geometry, &operands->groups, op->normalized ? &eps : NULL), done);
+  if (op->normalized) LAT_TRY(lat__conv_check_not_packed(op->name, weight), done);
+  LAT_TRY(lat__conv_open(context, op->name, x, weight, bias, &call->geometry, operands), done);
+  if (!lat__geometry_pointwise(&call->geometry)) operands->desc.norm_eps = eps;
 done:
-  lat_relation_release(relation);
-  lat__conv_close(&operands);
+  return status;
+}
+
+static lat_status open_relation(lat_context *context, const subm_op *op, const lat_tensor *x, subm_call *call) {
+  if (lat__geometry_pointwise(&call->geometry)) return LAT_STATUS_OK;
+  return lat__relation_subm(context, op->name, x->coords, &call->geometry, &call->relation);
+}
+
+static void close_call(subm_call *call) {
+  lat_relation_release(call->relation);
+  lat__conv_close(&call->operands);
+}
+
+static lat_status run(lat_context *context, const subm_op *op, const lat_tensor *x, const lat_weight *weight,
+                      const lat_array_view *bias, const lat_conv3d_opts *opts, lat_tensor **out) {
+  lat_status status = LAT_STATUS_OK;
+  subm_call call = {.relation = NULL};
+  LAT_TRY(lat__op_check(op->name, context, "x", x, out), done);
+  LAT_TRY(open_operands(context, op, x, weight, bias, opts, &call), done);
+  LAT_TRY(open_relation(context, op, x, &call), done);
+  LAT_TRY(lat__conv_run(context, &call.operands, call.relation, x->coords, out), done);
+done:
+  close_call(&call);
   return status;
 }
 
 lat_status lat_subm_conv3d(lat_context *context, const lat_tensor *x, const lat_weight *weight,
                            const lat_array_view *bias, const lat_conv3d_opts *opts, lat_tensor **out) {
-  return run(context, "subm_conv3d", false, x, weight, bias, opts, out);
+  static const subm_op op = {"subm_conv3d", false};
+  return run(context, &op, x, weight, bias, opts, out);
 }
 
 lat_status lat_normalized_subm_conv3d(lat_context *context, const lat_tensor *x, const lat_weight *weight,
                                       const lat_array_view *bias, const lat_conv3d_opts *opts, lat_tensor **out) {
-  return run(context, "normalized_subm_conv3d", true, x, weight, bias, opts, out);
+  static const subm_op op = {"normalized_subm_conv3d", true};
+  return run(context, &op, x, weight, bias, opts, out);
+}
+
+static lat_status run_backward(lat_context *context, const subm_op *op, const lat_tensor *x, const lat_weight *weight,
+                               const lat_array_view *grad_out, const lat_conv3d_backward_opts *opts,
+                               lat_conv_grads *out) {
+  lat_status status = LAT_STATUS_OK;
+  lat_conv3d_backward_opts o;
+  subm_call call = {.relation = NULL};
+  LAT_TRY(lat__conv_backward_open(context, op->name, x, weight, opts, &o, out), done);
+  LAT_TRY(open_operands(context, op, x, weight, NULL, o.forward, &call), done);
+  LAT_TRY(lat__conv_grad_dtype_check(op->name, grad_out, lat_tensor_dtype(x)), done);
+  LAT_TRY(open_relation(context, op, x, &call), done);
+  lat__conv_backward_call backward = {weight, call.relation, false, x->coords->n_rows, grad_out, o.grads};
+  LAT_TRY(lat__conv_backward(context, &call.operands, &backward, out), done);
+done:
+  close_call(&call);
+  return status;
 }
 
 lat_status lat_subm_conv3d_backward(lat_context *context, const lat_tensor *x, const lat_weight *weight,
                                     const lat_array_view *grad_out, const lat_conv3d_backward_opts *opts,
                                     lat_conv_grads *out) {
-  static const char op[] = "subm_conv3d_backward";
+  static const subm_op op = {"subm_conv3d_backward", false};
+  return run_backward(context, &op, x, weight, grad_out, opts, out);
+}
+
+lat_status lat_normalized_subm_conv3d_backward(lat_context *context, const lat_tensor *x, const lat_weight *weight,
+                                               const lat_array_view *grad_out, const lat_conv3d_backward_opts *opts,
+                                               lat_conv_grads *out) {
+  static const subm_op op = {"normalized_subm_conv3d_backward", true};
+  return run_backward(context, &op, x, weight, grad_out, opts, out);
+}
+
+static lat_status run_jvp(lat_context *context, const subm_op *op, const lat_tensor *x, const lat_weight *weight,
+                          const lat_conv_tangents *tangents, const lat_conv3d_opts *opts, lat_tensor **out) {
   lat_status status = LAT_STATUS_OK;
-  lat__geometry geometry;
-  lat_conv3d_backward_opts o;
-  lat__conv_operands operands = {.op = op};
-  lat_relation *relation = NULL;
-  LAT_TRY(lat__conv_backward_open(context, op, x, weight, opts, &o, out), done);
-  LAT_TRY(check_options(op, o.forward, &geometry, &operands.groups, NULL), done);
-  LAT_TRY(lat__conv_open(context, op, x, weight, NULL, &geometry, &operands), done);
-  LAT_TRY(lat__conv_grad_dtype_check(op, grad_out, lat_tensor_dtype(x)), done);
-  if (!lat__geometry_pointwise(&geometry)) {
-    LAT_TRY(lat__relation_subm(context, op, x->coords, &geometry, &relation), done);
-  }
-  lat__conv_backward_call call = {weight, relation, false, x->coords->n_rows, grad_out, o.grads};
-  LAT_TRY(lat__conv_backward(context, &operands, &call, out), done);
+  subm_call call = {.relation = NULL};
+  LAT_TRY(lat__op_check(op->name, context, "x", x, out), done);
+  LAT_TRY(open_operands(context, op, x, weight, tangents ? tangents->bias : NULL, opts, &call), done);
+  LAT_TRY(lat__conv_tangents_check(op->name, x, weight, tangents), done);
+  LAT_TRY(open_relation(context, op, x, &call), done);
+  lat__conv_jvp_call jvp = {weight, tangents, call.relation ? &call.relation->pairs : NULL, x->coords};
+  LAT_TRY(lat__conv_jvp(context, &call.operands, &jvp, out), done);
 done:
-  lat_relation_release(relation);
-  lat__conv_close(&operands);
+  close_call(&call);
   return status;
+}
+
+lat_status lat_subm_conv3d_jvp(lat_context *context, const lat_tensor *x, const lat_weight *weight,
+                               const lat_conv_tangents *tangents, const lat_conv3d_opts *opts, lat_tensor **out) {
+  static const subm_op op = {"subm_conv3d_jvp", false};
+  return run_jvp(context, &op, x, weight, tangents, opts, out);
+}
+
+lat_status lat_normalized_subm_conv3d_jvp(lat_context *context, const lat_tensor *x, const lat_weight *weight,
+                                          const lat_conv_tangents *tangents, const lat_conv3d_opts *opts,
+                                          lat_tensor **out) {
+  static const subm_op op = {"normalized_subm_conv3d_jvp", true};
+  return run_jvp(context, &op, x, weight, tangents, opts, out);
 }

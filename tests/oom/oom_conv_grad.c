@@ -137,6 +137,28 @@ static lat_status jvp_body(lat_context *context) {
   return status;
 }
 
+static lat_status normalized_body(lat_context *context) {
+  return run_conv(context, LAT_DTYPE_F16, lat_normalized_subm_conv3d_backward);
+}
+
+static lat_status normalized_jvp_body(lat_context *context) {
+  const int64_t shape[5] = {C_OUT, 3, 3, 3, C_IN};
+  lat_tensor *x = NULL, *y = NULL;
+  lat_array *dense = NULL;
+  lat_status status = lat_test_oom_make_tensor(context, LAT_DTYPE_F32, &x);
+  if (status == LAT_STATUS_OK) status = lat_test_oom_make_array(context, LAT_DTYPE_F32, 5, shape, &dense);
+  if (status == LAT_STATUS_OK) {
+    lat_array_view view = lat_array_as_view(dense), feats = lat_tensor_feats(x);
+    lat_weight weight = lat_weight_dense(view);
+    lat_conv_tangents tangents = {&feats, &view, NULL};
+    status = lat_normalized_subm_conv3d_jvp(context, x, &weight, &tangents, NULL, &y);
+  }
+  status = lat_test_oom_finish_tensor(status, y);
+  lat_array_release(dense);
+  lat_tensor_release(x);
+  return status;
+}
+
 #define OOM_TEST(body)                                                                                                 \
   static void body##_survives(void **state) {                                                                          \
     (void)state;                                                                                                       \
@@ -148,12 +170,15 @@ OOM_TEST(linear_body)
 OOM_TEST(transposed_body)
 OOM_TEST(inverse_body)
 OOM_TEST(jvp_body)
+OOM_TEST(normalized_body)
+OOM_TEST(normalized_jvp_body)
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(conv_body_survives),    cmocka_unit_test(subm_f16_body_survives),
-      cmocka_unit_test(linear_body_survives),  cmocka_unit_test(transposed_body_survives),
-      cmocka_unit_test(inverse_body_survives), cmocka_unit_test(jvp_body_survives),
+      cmocka_unit_test(conv_body_survives),       cmocka_unit_test(subm_f16_body_survives),
+      cmocka_unit_test(linear_body_survives),     cmocka_unit_test(transposed_body_survives),
+      cmocka_unit_test(inverse_body_survives),    cmocka_unit_test(jvp_body_survives),
+      cmocka_unit_test(normalized_body_survives), cmocka_unit_test(normalized_jvp_body_survives),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

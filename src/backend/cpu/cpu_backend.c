@@ -21,6 +21,7 @@ static const lat__backend cpu_backend = {
     .gather = lat__cpu_gather,
     .conv = lat__cpu_conv,
     .conv_grad = lat__cpu_conv_grad,
+    .conv_norm_grad = lat__cpu_conv_norm_grad,
     .conv_algorithm = lat__cpu_conv_algorithm,
     .fma_peak = lat__cpu_fma_peak,
     .point_cells = lat__cpu_point_cells,

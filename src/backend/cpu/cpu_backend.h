@@ -32,6 +32,9 @@ lat_status lat__cpu_gather(lat_context *context, const lat__gather_desc *desc);
 lat_status lat__cpu_conv(lat_context *context, const lat__conv_desc *desc);
 void lat__cpu_conv_algorithm(lat_context *context, const lat__conv_desc *desc, char *text, size_t text_bytes);
 
+// cpu_conv_normalized.c
+lat_status lat__cpu_conv_norm_grad(lat_context *context, const lat__conv_norm_grad_desc *desc);
+
 // cpu_conv_grad.c
 lat_status lat__cpu_conv_grad(lat_context *context, const lat__conv_grad_desc *desc);
 

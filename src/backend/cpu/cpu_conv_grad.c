@@ -4,6 +4,9 @@
 // one kernel element: it owns a private (depth, c_out) sum, depth = c_in / groups, goes through its blocks in order and adds
 // the outer products of every pair list, group by group. The parts of an element are then added in order and rounded once.
 // So the bits do not depend on which thread did what. Bias: the same with chunks of rows, in double.
+// The pulls of a normalized convolution are summed like a weight gradient whose x is one channel of ones.
+
+#include <math.h>
 
 #include "backend/cpu/cpu_conv.h"
 #include "backend/cpu/cpu_rows.h"
@@ -29,6 +32,7 @@ typedef struct grad_job {
   int64_t groups, depth; ///< depth = c_in / groups
   int64_t kernel_floats; ///< depth * c_out
   float *sums;           ///< (n_parts, n_kernels, depth, c_out)
+  const float *pulls;    ///< (n_kernels, c_out) sums of the pulls, or NULL
   float *rows;           ///< (threads, pass_rows, c_in + c_out) widened rows; NULL: both sides are float32
 } grad_job;
 
@@ -138,7 +142,12 @@ static void reduce_rows(void *arg, int64_t begin, int64_t end, int worker) {
     for (int64_t co = 0; co < desc->c_out; co++) {
       int64_t at = desc->form == LAT__WEIGHT_KERNEL_IN_OUT ? row * desc->c_out + co
                                                            : (co * desc->n_kernels + k) * job->depth + ci;
-      lat__float_store(desc->dtype_weight, desc->weight, at, sums[co]);
+      float value = sums[co];
+      if (job->pulls) {
+        float weight = lat__float_load(desc->dtype_weight, desc->weight_value, at);
+        value = fmaf(-weight, job->pulls[k * desc->c_out + co], value);
+      }
+      lat__float_store(desc->dtype_weight, desc->weight, at, value);
     }
   }
 }
@@ -150,14 +159,15 @@ static int64_t count_parts(const grad_job *job, int64_t part_floats) {
   return lat__max_i64(1, lat__min_i64(parts, job->n_blocks));
 }
 
-static lat_status weight_gradient(lat_context *context, const lat__conv_grad_desc *desc) {
+static lat_status weight_gradient(lat_context *context, const lat__conv_grad_desc *desc, const float *pulls) {
   lat_status status = LAT_STATUS_OK;
   void *sums = NULL, *rows = NULL;
   int64_t channels = desc->c_in + desc->c_out;
   grad_job job = {.desc = desc,
                   .kernels = lat__cpu_kernels_for(context),
                   .n_blocks = lat__ceil_div_i64(desc->n_out, LAT__PAIR_BLOCK_ROWS),
-                  .groups = lat__max_i64(1, desc->groups)};
+                  .groups = lat__max_i64(1, desc->groups),
+                  .pulls = pulls};
   job.depth = desc->c_in / job.groups;
   job.kernel_floats = job.depth * desc->c_out; // the weight itself has as many elements
   job.n_parts = count_parts(&job, job.kernel_floats * desc->n_kernels);
@@ -175,6 +185,29 @@ static lat_status weight_gradient(lat_context *context, const lat__conv_grad_des
   lat__parallel_for(context, desc->n_kernels * job.depth, lat__max_i64(1, 16384 / desc->c_out), reduce_rows, &job);
 done:
   lat__free(context, rows);
+  lat__free(context, sums);
+  return status;
+}
+
+/// `*out` = the pulls summed over the edges of each kernel element, (n_kernels, c_out), from lat__alloc.
+static lat_status sum_pulls(lat_context *context, const lat__conv_grad_desc *desc, float **out) {
+  lat_status status = LAT_STATUS_OK;
+  void *ones = NULL, *sums = NULL;
+  LAT_TRY(lat__alloc_items(context, "conv", desc->n_in, sizeof(float), &ones), done);
+  LAT_TRY(lat__alloc_items(context, "conv", desc->n_kernels, (size_t)desc->c_out * sizeof(float), &sums), done);
+  for (int64_t r = 0; r < desc->n_in; r++) ((float *)ones)[r] = 1.0f;
+  lat__conv_grad_desc pull = *desc;
+  pull.c_in = pull.groups = 1;
+  pull.dtype = pull.dtype_grad = pull.dtype_weight = LAT_DTYPE_F32;
+  pull.x = ones;
+  pull.grad = desc->pull;
+  pull.form = LAT__WEIGHT_KERNEL_IN_OUT;
+  pull.weight = sums;
+  LAT_TRY(weight_gradient(context, &pull, NULL), done);
+  *out = sums;
+  sums = NULL;
+done:
+  lat__free(context, ones);
   lat__free(context, sums);
   return status;
 }
@@ -230,9 +263,14 @@ done:
 
 lat_status lat__cpu_conv_grad(lat_context *context, const lat__conv_grad_desc *desc) {
   lat_status status = LAT_STATUS_OK;
+  float *pulls = NULL;
   if (desc->c_out == 0) return LAT_STATUS_OK;
-  if (desc->weight && desc->c_in > 0) LAT_TRY(weight_gradient(context, desc), done);
+  if (desc->weight && desc->c_in > 0) {
+    if (desc->pull) LAT_TRY(sum_pulls(context, desc, &pulls), done);
+    LAT_TRY(weight_gradient(context, desc, pulls), done);
+  }
   if (desc->bias) LAT_TRY(bias_gradient(context, desc), done);
 done:
+  lat__free(context, pulls);
   return status;
 }
