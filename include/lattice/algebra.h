@@ -94,13 +94,13 @@ LAT_API LAT_CHECKED lat_status lat_reindex_sparse(lat_context *context, const la
 
 /// The rows of `x` that an int32 view of rank 1 names, in its order, repetitions included, on a new set. Declared batch
 /// counts are counted again.
-/// Errors: INVALID_ARGUMENT (NULL; "rows must index sparse rows": names the first bad one), INVALID_SHAPE,
+/// Errors: INVALID_ARGUMENT (NULL; "rows must index active sparse rows": names the first bad one), INVALID_SHAPE,
 /// INVALID_DTYPE, OVERFLOW (2^31 rows), OUT_OF_MEMORY.
 LAT_API LAT_CHECKED lat_status lat_prune(lat_context *context, const lat_tensor *x, const lat_array_view *rows,
                                          lat_tensor **out);
 
 /// The rows of `x` whose entry of a uint8 `(N,)` mask is not 0, ascending, on a new set. Otherwise as lat_prune.
-/// Errors: INVALID_SHAPE ("mask must match the sparse tensor"), INVALID_DTYPE ("mask must be uint8").
+/// Errors: INVALID_SHAPE ("mask must match the sparse tensor capacity"), INVALID_DTYPE ("mask must be boolean": not uint8).
 LAT_API LAT_CHECKED lat_status lat_prune_mask(lat_context *context, const lat_tensor *x, const lat_array_view *mask,
                                               lat_tensor **out);
 

@@ -44,8 +44,8 @@ LAT_API LAT_CHECKED lat_status lat_pool3d_jvp(lat_context *context, const lat_te
 /// Average of all coarse contributors over the transposed relation of `x`, or onto `target`'s rows (kept with the target's
 /// identity and, where it declares one, batch size). Rows without contributors give 0. Defaults: kernel_size and stride
 /// (2, 2, 2). The output stride is `x.stride / stride`.
-/// Errors: INVALID_ARGUMENT (NULL; geometry; "transpose stride must divide the input tensor stride"; "target stride does
-/// not match the transposed output stride"), OVERFLOW, OUT_OF_MEMORY.
+/// Errors: INVALID_ARGUMENT (NULL; geometry; "transpose stride must divide input stride"; "target stride … does not
+/// match transposed output stride …"), OVERFLOW, OUT_OF_MEMORY.
 LAT_API LAT_CHECKED lat_status lat_pool_transpose3d(lat_context *context, const lat_tensor *x, const lat_tensor *target,
                                                     const lat_kernel_opts *opts, lat_tensor **out);
 

@@ -74,11 +74,8 @@ static lat_status check_counts_cover(const char *op, const lat_tensor_opts *opts
                       "%s: batch_counts must be non-negative: got %lld for batch item %lld, expected 0 or more", op,
                       (long long)opts->batch_counts[b], (long long)b);
     }
-    if (opts->batch_counts[b] > n_rows - total) {
-      total = -1;
-      break;
-    }
-    total += opts->batch_counts[b];
+    // A sum that is too large stays so: a negative count further on is the error to name.
+    if (total >= 0) total = opts->batch_counts[b] > n_rows - total ? -1 : total + opts->batch_counts[b];
   }
   if (total == n_rows) return LAT_STATUS_OK;
   return lat_fail(LAT_STATUS_INVALID_ARGUMENT,

@@ -1,6 +1,8 @@
 // Pools from coarse to fine: the average of all coarse contributors, and trilinear upsampling. Both walk the transposed
 // relation of the coarse set, or the transposed geometry onto a target.
 
+#include <stdio.h>
+
 #include <lattice/pool.h>
 
 #include "backend/backend.h"
@@ -23,33 +25,38 @@ typedef struct transpose_setup {
 
 // --- check_inputs -----------------------------------------------------------------------------------------------------
 
-static lat_status check_target(const char *op, const lat_tensor *x, const lat_tensor *target, lat_triple stride) {
-  lat_triple coarse = x->coords->stride, fine = target->coords->stride;
-  bool divides = coarse.x % stride.x == 0 && coarse.y % stride.y == 0 && coarse.z % stride.z == 0;
-  if (!divides) {
-    return lat_fail(LAT_STATUS_INVALID_ARGUMENT,
-                    "%s: transpose stride must divide the input tensor stride: got (%d, %d, %d), expected divisors of "
-                    "(%d, %d, %d)",
-                    op, (int)stride.x, (int)stride.y, (int)stride.z, (int)coarse.x, (int)coarse.y, (int)coarse.z);
-  }
-  if (fine.x == coarse.x / stride.x && fine.y == coarse.y / stride.y && fine.z == coarse.z / stride.z) {
-    return LAT_STATUS_OK;
-  }
+/// `fine`: the stride of the result.
+static lat_status check_stride(const char *op, const lat_tensor *x, lat_triple stride, lat_triple *fine) {
+  lat_triple coarse = x->coords->stride;
+  *fine = (lat_triple){coarse.x / stride.x, coarse.y / stride.y, coarse.z / stride.z};
+  if (coarse.x % stride.x == 0 && coarse.y % stride.y == 0 && coarse.z % stride.z == 0) return LAT_STATUS_OK;
   return lat_fail(LAT_STATUS_INVALID_ARGUMENT,
-                  "%s: target stride does not match the transposed output stride: got (%d, %d, %d), expected (%d, %d, "
-                  "%d)",
-                  op, (int)fine.x, (int)fine.y, (int)fine.z, (int)(coarse.x / stride.x), (int)(coarse.y / stride.y),
-                  (int)(coarse.z / stride.z));
+                  "%s: transpose stride must divide input stride: got (%d, %d, %d), expected divisors of (%d, %d, %d)",
+                  op, (int)stride.x, (int)stride.y, (int)stride.z, (int)coarse.x, (int)coarse.y, (int)coarse.z);
+}
+
+static lat_status check_target(const char *op, const lat_tensor *target, lat_triple fine) {
+  lat_triple got = target->coords->stride;
+  char got_text[48], expected_text[48];
+  if (got.x == fine.x && got.y == fine.y && got.z == fine.z) return LAT_STATUS_OK;
+  snprintf(got_text, sizeof got_text, "(%d, %d, %d)", (int)got.x, (int)got.y, (int)got.z);
+  snprintf(expected_text, sizeof expected_text, "(%d, %d, %d)", (int)fine.x, (int)fine.y, (int)fine.z);
+  return lat_fail(LAT_STATUS_INVALID_ARGUMENT,
+                  "%s: target stride %s does not match transposed output stride %s: got %s, expected %s", op, got_text,
+                  expected_text, got_text, expected_text);
 }
 
 // --- infer_output and get_relation ------------------------------------------------------------------------------------
 
 static lat_status get_relation(lat_context *context, const char *op, const lat_tensor *x, const lat_tensor *target,
                                transpose_setup *setup) {
+  lat_triple fine;
+  lat_status status = check_stride(op, x, setup->geometry.stride, &fine);
+  if (status) return status;
   if (!target) {
     return lat__relation_transposed(context, op, x->coords, &setup->geometry, &setup->relation, &setup->out_coords);
   }
-  lat_status status = check_target(op, x, target, setup->geometry.stride);
+  status = check_target(op, target, fine);
   if (!status) {
     status =
         lat__relation_target_transposed(context, op, x->coords, target->coords, &setup->geometry, &setup->relation);

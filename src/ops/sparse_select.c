@@ -41,7 +41,7 @@ static lat_status check_range(const char *op, const int32_t *rows, int64_t n, in
   for (int64_t r = 0; r < n; r++) {
     if (rows[r] < n_rows && (allows_negative || rows[r] >= 0)) continue;
     return lat_fail(LAT_STATUS_INVALID_ARGUMENT,
-                    "%s: rows must index sparse rows: got %d at entry %lld, expected %s to "
+                    "%s: rows must index active sparse rows: got %d at entry %lld, expected %s to "
                     "%lld",
                     op, (int)rows[r], (long long)r, allows_negative ? "-1" : "0", (long long)(n_rows - 1));
   }
@@ -196,13 +196,14 @@ lat_status lat_prune_mask(lat_context *context, const lat_tensor *x, const lat_a
   LAT_TRY(lat__op_check(op, context, "x", x, out), done);
   LAT_TRY(lat__view_check(op, "mask", mask, &count), done);
   if (mask->dtype != LAT_DTYPE_U8) {
-    status = lat_fail(LAT_STATUS_INVALID_DTYPE, "%s: mask must be uint8: got %s, expected uint8", op,
+    status = lat_fail(LAT_STATUS_INVALID_DTYPE, "%s: mask must be boolean: got %s, expected uint8", op,
                       lat_dtype_name(mask->dtype));
     goto done;
   }
   if (mask->rank != 1 || mask->shape[0] != x->coords->n_rows) {
-    status = lat_fail(LAT_STATUS_INVALID_SHAPE, "%s: mask must match the sparse tensor: got %s, expected (%lld,)", op,
-                      lat__shape_text(mask, shape, sizeof shape), (long long)x->coords->n_rows);
+    status =
+        lat_fail(LAT_STATUS_INVALID_SHAPE, "%s: mask must match the sparse tensor capacity: got %s, expected (%lld,)",
+                 op, lat__shape_text(mask, shape, sizeof shape), (long long)x->coords->n_rows);
     goto done;
   }
   LAT_TRY(lat__alloc_items(context, op, count, sizeof(int32_t), &rows), done);

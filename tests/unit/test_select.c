@@ -314,13 +314,13 @@ static void refusals(void **state) {
   REFUSES(lat_sparse_cat(context, (const lat_tensor *const[]){x}, 1, (lat_join)7, &z), INVALID_ARGUMENT,
           "join must be");
   REFUSES(lat_reindex_sparse(context, x, coarse, 0.0, &z), INVALID_ARGUMENT, "strides must match");
-  REFUSES(lat_prune(context, x, &r, &z), INVALID_ARGUMENT, "rows must index sparse rows: got 2 at entry 1");
+  REFUSES(lat_prune(context, x, &r, &z), INVALID_ARGUMENT, "rows must index active sparse rows: got 2 at entry 1");
   r = lat_view_1d(negative, LAT_DTYPE_I32, 1);
   REFUSES(lat_prune(context, x, &r, &z), INVALID_ARGUMENT, "got -1 at entry 0, expected 0 to 1");
   REFUSES(lat_prune(context, x, &w, &z), INVALID_DTYPE, "rows must be int32");
   r = lat_view_2d(bad_rows, LAT_DTYPE_I32, 1, 2);
   REFUSES(lat_prune(context, x, &r, &z), INVALID_SHAPE, "(N,)");
-  REFUSES(lat_prune_mask(context, x, &w, &z), INVALID_DTYPE, "mask must be uint8");
+  REFUSES(lat_prune_mask(context, x, &w, &z), INVALID_DTYPE, "mask must be boolean");
   r = lat_view_1d(bad_rows, LAT_DTYPE_U8, 3);
   REFUSES(lat_prune_mask(context, x, &r, &z), INVALID_SHAPE, "mask must match the sparse tensor");
   REFUSES(lat_crop(context, x, (lat_triple){0, 3, 0}, (lat_triple){1, 2, 1}, &z), INVALID_ARGUMENT, "must not exceed");
