@@ -33,6 +33,7 @@ static const named_value level_names[] = {{"auto", LAT_CPU_LEVEL_AUTO},     {"sc
                                           {"avx512", LAT_CPU_LEVEL_AVX512}, {NULL, 0}};
 static const named_value peer_names[] = {{"none", PROBLEM_PEER_NONE}, {"naive", PROBLEM_PEER_NAIVE}, {NULL, 0}};
 
+static const named_value support_names[] = {{"floor", LAT_SUPPORT_FLOOR}, {"reach", LAT_SUPPORT_REACH}, {NULL, 0}};
 static const named_value conv_modes[] = {{"forward", LAT_RELATION_FORWARD}, {"target", LAT_RELATION_TARGET}, {NULL, 0}};
 static const named_value relation_modes[] = {
     {"forward", LAT_RELATION_FORWARD}, {"subm", LAT_RELATION_SUBMANIFOLD}, {"target", LAT_RELATION_TARGET}, {NULL, 0}};
@@ -80,14 +81,15 @@ typedef enum key_bit {
   KEY_SEED = 1 << 17,
   KEY_LEVEL = 1 << 18,
   KEY_THREADS = 1 << 19,
-  KEY_PEER = 1 << 20
+  KEY_PEER = 1 << 20,
+  KEY_SUPPORT = 1 << 21
 } key_bit;
 
 #define KEYS_COMMON                                                                                                    \
   (KEY_SCENE | KEY_SCAN | KEY_VOXEL | KEY_DENSITY | KEY_N | KEY_BATCH | KEY_SEED | KEY_LEVEL | KEY_THREADS)
 #define KEYS_WEIGHTED (KEY_CIN | KEY_COUT | KEY_TYPE | KEY_WEIGHTS)
 #define KEYS_FEATURE (KEY_CIN | KEY_TYPE)
-#define KEYS_GEOMETRY (KEY_KERNEL | KEY_STRIDE | KEY_PADDING | KEY_DILATION)
+#define KEYS_GEOMETRY (KEY_KERNEL | KEY_STRIDE | KEY_PADDING | KEY_DILATION | KEY_SUPPORT)
 
 typedef struct op_rule {
   const char *name;
@@ -157,6 +159,7 @@ static const key_rule keys[] = {
     {"s", KEY_STRIDE, KIND_TRIPLE, FIELD(stride), 1, INT32_MAX, NULL},
     {"p", KEY_PADDING, KIND_TRIPLE, FIELD(padding), 0, INT32_MAX, NULL},
     {"d", KEY_DILATION, KIND_TRIPLE, FIELD(dilation), 1, INT32_MAX, NULL},
+    {"support", KEY_SUPPORT, KIND_NAME, FIELD(support), 0, 0, support_names},
     {"mode", KEY_MODE, KIND_NAME, FIELD(mode), 0, 0, NULL},
     {"radius", KEY_RADIUS, KIND_REAL, FIELD(radius), 0, 1e9, NULL},
     {"neighbors", KEY_NEIGHBORS, KIND_COUNT, FIELD(neighbors), 0, INT32_MAX, NULL},

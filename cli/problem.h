@@ -65,6 +65,7 @@ typedef struct problem {
   int64_t c_in;  ///< feature channels
   int64_t c_out; ///< output channels; sparse_cat: channels of the second operand
   lat_triple kernel, stride, padding, dilation;
+  lat_support support;
   lat_dtype type; ///< LAT_DTYPE_F32, LAT_DTYPE_F16 or LAT_DTYPE_BF16
   problem_weights weights;
   problem_scene scene;

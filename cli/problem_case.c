@@ -192,6 +192,7 @@ static lat_kernel_opts kernel_opts(const problem *item) {
   opts.stride = item->stride;
   opts.padding = item->padding;
   opts.dilation = item->dilation;
+  opts.support = item->support;
   return opts;
 }
 
@@ -232,6 +233,7 @@ static lat_conv3d_opts conv_opts(const problem_case *self) {
   if (item->op != PROBLEM_CONV3D) return opts;
   opts.stride = item->stride;
   opts.padding = item->padding;
+  opts.support = item->support;
   opts.coordinates = has_target(item) ? self->other_coords : NULL;
   return opts;
 }

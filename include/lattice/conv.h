@@ -37,21 +37,29 @@ typedef struct lat_conv3d_opts {
   const lat_coords *coordinates; ///< output support (borrowed; retained by the result), or NULL: the forward rule
   int32_t groups;                ///< default 1; divides the channels of x and of the output
   double eps;                    ///< normalized convolutions (conv_normalized.h) only: default 1e-8
+  lat_support support;           ///< default floor; lat_relation_create_forward has the rules
+  lat_triple bounds;             ///< with reach support and without coordinates; all zero: none
 } lat_conv3d_opts;
 
 #define LAT_CONV3D_OPTS_INIT                                                                                           \
-  { sizeof(lat_conv3d_opts), {0, 0, 0}, {0, 0, 0}, {0, 0, 0}, {0, 0, 0}, NULL, 0, 0.0 }
+  {                                                                                                                    \
+    sizeof(lat_conv3d_opts), {0, 0, 0}, {0, 0, 0}, {0, 0, 0}, {0, 0, 0}, NULL, 0, 0.0, LAT_SUPPORT_FLOOR, {            \
+      0, 0, 0                                                                                                          \
+    }                                                                                                                  \
+  }
 
 /// Convolution over the forward relation of `x`, or onto `opts->coordinates`.
 ///
+/// `support` chooses the outputs of the forward relation and its taps, with coordinates the taps alone. Reach support with
+/// `bounds` equals a dense convolution of a box of that extent at the outputs that meet an input.
 /// The output stride is `x.stride * stride`. A 1x1x1 stride-1 unpadded kernel without coordinates, and coordinates with
 /// x's own identity, keep x's identity and batch metadata; otherwise the output set is the relation's or the given one,
 /// and the declared batch size carries over. `bias` is `(C_out,)` of any float dtype (rounded to the feature dtype), or
 /// NULL.
 /// With `coordinates` rows are found by their coordinates, so of duplicated rows of x the first is taken; the pointwise
 /// form without them takes each row's own features.
-/// Errors: INVALID_ARGUMENT (NULL; geometry; "must use the convolution output stride" for coordinates),
-/// INVALID_DTYPE ("convolution supports float32 and float16 tensors"; "convolution weights must match feature dtype"),
+/// Errors: INVALID_ARGUMENT (NULL; geometry; "must use the convolution output stride" for coordinates; "bounds must be
+/// absent" beside coordinates), INVALID_DTYPE ("convolution supports float32 and float16 tensors"; "convolution weights must match feature dtype"),
 /// INVALID_SHAPE ("weight input channels must match x.channels"; "groups must divide"; "weight kernel rows must match the convolution kernel";
 /// "bias must have shape (C_out,)"; "bias channels must match output channels"; a rank that no layout has), OVERFLOW,
 /// OUT_OF_MEMORY.
@@ -59,8 +67,8 @@ LAT_API LAT_CHECKED lat_status lat_conv3d(lat_context *context, const lat_tensor
                                           const lat_array_view *bias, const lat_conv3d_opts *opts, lat_tensor **out);
 
 /// Submanifold convolution: the output has x's identity and batch metadata. Uses `kernel_size` (odd on every axis) and
-/// `dilation` of `opts`.
-/// Errors: as lat_conv3d; INVALID_ARGUMENT ("subm_conv3d requires odd kernel_size values"; a stride, padding or
+/// `dilation` of `opts`; the same under both support rules.
+/// Errors: as lat_conv3d; INVALID_ARGUMENT ("subm_conv3d requires odd kernel_size values"; a stride, padding, bounds or
 /// coordinates given).
 LAT_API LAT_CHECKED lat_status lat_subm_conv3d(lat_context *context, const lat_tensor *x, const lat_weight *weight,
                                                const lat_array_view *bias, const lat_conv3d_opts *opts,

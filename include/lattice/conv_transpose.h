@@ -17,8 +17,8 @@ extern "C" {
 /// The output stride is `x.stride / stride`; the declared batch size carries over. Without coordinates the support comes
 /// from x alone, whatever finer set x was made from; the same x and geometry give the same output identity. Of duplicated
 /// rows of x each adds its share; with coordinates the first is taken.
-/// Errors: as lat_conv3d; INVALID_ARGUMENT ("transpose stride must divide the input tensor stride"), OVERFLOW (an output
-/// outside int32, 2^31 output rows).
+/// Errors: as lat_conv3d; INVALID_ARGUMENT ("transpose stride must divide the input tensor stride"; "support must be
+/// floor": the taps count from 0 already), OVERFLOW (an output outside int32, 2^31 output rows).
 LAT_API LAT_CHECKED lat_status lat_conv_transpose3d(lat_context *context, const lat_tensor *x, const lat_weight *weight,
                                                     const lat_array_view *bias, const lat_conv3d_opts *opts,
                                                     lat_tensor **out);
@@ -32,7 +32,8 @@ LAT_API LAT_CHECKED lat_status lat_generative_conv_transpose3d(lat_context *cont
 
 /// Inverse convolution: from the output set of a forward convolution back to its input set, over the same relation.
 ///
-/// `opts->coordinates` is the finer set, required; the geometry (defaults as lat_conv3d) is the forward convolution's.
+/// `opts->coordinates` is the finer set, required; the geometry (defaults as lat_conv3d) is the forward convolution's, its
+/// support rule and bounds included.
 /// `x` lies on the set that lat_conv3d makes from the finer set: that very set, or one with the same rows and stride.
 /// For every forward edge (i, o, k) row o of x adds `X[o, ci] * W[k, ci, co]` to row i; the result lies on the finer set
 /// itself and takes x's declared batch size.

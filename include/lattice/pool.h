@@ -20,7 +20,8 @@ typedef enum lat_pool_mode {
 /// Local pool over the forward relation of `x`. Defaults differ from lat_kernel_opts': kernel_size (2, 2, 2), stride
 /// (2, 2, 2). Accumulates in float32 and rounds once; float32, float16 and
 /// bfloat16. An output row without edges: sum and avg 0,
-/// max -inf. The output set is the relation's (x's own at stride 1 and padding 0); the declared batch size carries over.
+/// max -inf; reach support (`opts->support`, `opts->bounds`) makes none of those. The output set is the relation's (x's
+/// own where that keeps it); the declared batch size carries over.
 /// Errors: INVALID_ARGUMENT (NULL; a mode outside the enum; geometry), OVERFLOW, OUT_OF_MEMORY.
 LAT_API LAT_CHECKED lat_status lat_pool3d(lat_context *context, const lat_tensor *x, lat_pool_mode mode,
                                           const lat_kernel_opts *opts, lat_tensor **out);
@@ -44,8 +45,8 @@ LAT_API LAT_CHECKED lat_status lat_pool3d_jvp(lat_context *context, const lat_te
 /// Average of all coarse contributors over the transposed relation of `x`, or onto `target`'s rows (kept with the target's
 /// identity and, where it declares one, batch size). Rows without contributors give 0. Defaults: kernel_size and stride
 /// (2, 2, 2). The output stride is `x.stride / stride`.
-/// Errors: INVALID_ARGUMENT (NULL; geometry; "transpose stride must divide input stride"; "target stride … does not
-/// match transposed output stride …"), OVERFLOW, OUT_OF_MEMORY.
+/// Errors: INVALID_ARGUMENT (NULL; geometry; "support must be floor"; "transpose stride must divide input stride";
+/// "target stride … does not match transposed output stride …"), OVERFLOW, OUT_OF_MEMORY.
 LAT_API LAT_CHECKED lat_status lat_pool_transpose3d(lat_context *context, const lat_tensor *x, const lat_tensor *target,
                                                     const lat_kernel_opts *opts, lat_tensor **out);
 

@@ -7,7 +7,7 @@
 ///     i = (o.batch, o.xyz * stride + d_k - padding)
 ///
 /// with `k = (ix * Ky + iy) * Kz + iz`; per axis the offset is `(i - size / 2) * dilation` for an odd size (centred) and
-/// `i * dilation` for an even one. Edges are ordered by out_row, then kernel_id. Where the input set has duplicate rows
+/// `i * dilation` for an even one; under reach support (lat_support) it is `i * dilation` for every size. Edges are ordered by out_row, then kernel_id. Where the input set has duplicate rows
 /// the first is taken.
 ///
 /// Relations are cached on the input set by identity and geometry (a bounded number, least recently used go first):
@@ -29,13 +29,20 @@ typedef struct lat_neighbors lat_neighbors;
 
 /// Which rule made the output support.
 typedef enum lat_relation_kind {
-  LAT_RELATION_FORWARD = 0,          ///< floor(input / stride), first-seen; the input set itself at stride 1, padding 0
+  LAT_RELATION_FORWARD = 0,          ///< the support rule's outputs, first-seen
   LAT_RELATION_SUBMANIFOLD = 1,      ///< the input set
   LAT_RELATION_TARGET = 2,           ///< a set given by the caller
   LAT_RELATION_TRANSPOSED = 3,       ///< every `input * stride + tap * dilation - padding`, first-seen
   LAT_RELATION_GENERATIVE = 4,       ///< row `input * volume + kernel`: every output of every input, never merged
   LAT_RELATION_TARGET_TRANSPOSED = 5 ///< transposed geometry onto a set given by the caller
 } lat_relation_kind;
+
+/// Which outputs a strided or padded forward relation has, and where its taps lie.
+typedef enum lat_support {
+  LAT_SUPPORT_FLOOR = 0, ///< outputs `floor(input / stride)`; taps centred for odd sizes
+  LAT_SUPPORT_REACH = 1  ///< every output that meets an input under some kernel element, as dense convolutions have it:
+                         ///< `input = output * stride - padding + tap * dilation`, taps from 0 for every size
+} lat_support;
 
 /// Kernel geometry. A triple that is all zero means its default; a triple with some component zero or negative (padding:
 /// negative) is an error.
@@ -45,11 +52,13 @@ typedef struct lat_kernel_opts {
   lat_triple stride;      ///< default (1, 1, 1)
   lat_triple padding;     ///< default (0, 0, 0); shifts the sampling window by -padding, never the support
   lat_triple dilation;    ///< default (1, 1, 1)
+  lat_support support;    ///< default floor; forward and target relations, and the taps of lat_kernel_offsets
+  lat_triple bounds;      ///< with reach support: extent D of the input box `0 .. D - 1`; all zero: none
 } lat_kernel_opts;
 
 #define LAT_KERNEL_OPTS_INIT                                                                                           \
   {                                                                                                                    \
-    sizeof(lat_kernel_opts), {0, 0, 0}, {0, 0, 0}, {0, 0, 0}, {                                                        \
+    sizeof(lat_kernel_opts), {0, 0, 0}, {0, 0, 0}, {0, 0, 0}, {0, 0, 0}, LAT_SUPPORT_FLOOR, {                          \
       0, 0, 0                                                                                                          \
     }                                                                                                                  \
   }
@@ -78,22 +87,32 @@ typedef struct lat_relation_csr {
 } lat_relation_csr;
 
 /// Writes the kernel offsets, `(volume, 3)` int32, in kernel order into a new array (centred odd sizes, forward even
-/// ones, times dilation). Uses `kernel_size` and `dilation` of `opts`.
+/// ones, under reach support all forward; times dilation). Uses `kernel_size`, `dilation` and `support` of `opts`.
 /// Errors: INVALID_ARGUMENT ("kernel_size values must be positive", …), OVERFLOW (an offset outside int32).
 LAT_API LAT_CHECKED lat_status lat_kernel_offsets(lat_context *context, const lat_kernel_opts *opts, lat_array **out);
 
 /// Forward relation of `input`. The result's output set (lat_relation_out_coords) has stride `input.stride * stride`.
-/// Errors: INVALID_ARGUMENT (NULL, geometry), OVERFLOW (stride or offsets outside int32), OUT_OF_MEMORY.
+///
+/// Floor support: the distinct `floor(input / stride)`, first-seen, whether or not an input meets them; the input set
+/// itself at stride 1 and padding 0. Padding never enlarges this support.
+/// Reach support: the distinct `(input + padding - tap * dilation) / stride` where the division is exact on every axis,
+/// first-seen over (input row, kernel element). With `bounds` D outputs outside
+/// `0 .. floor((D + 2 padding - dilation (size - 1) - 1) / stride)` are dropped, as a dense convolution of a box of that
+/// extent has it. A 1x1x1 kernel at stride 1 and padding 0 keeps the input set itself, bounds or not.
+/// Errors: INVALID_ARGUMENT (NULL, geometry, "bounds without reach support", "bounds values must be positive"), OVERFLOW
+/// (stride, offsets or bounds outside int32; an output outside int32 under reach support: names the input row; 2^31
+/// output rows), OUT_OF_MEMORY.
 LAT_API LAT_CHECKED lat_status lat_relation_create_forward(lat_context *context, const lat_coords *input,
                                                            const lat_kernel_opts *opts, lat_relation **out);
 
-/// Submanifold relation of `input`: stride 1, padding 0, every kernel size odd.
-/// Errors: as forward; INVALID_ARGUMENT ("odd kernel_size" for an even size; a stride or padding other than 1 and 0).
+/// Submanifold relation of `input`: stride 1, padding 0, every kernel size odd; the same under both support rules.
+/// Errors: as forward; INVALID_ARGUMENT ("odd kernel_size" for an even size; a stride or padding other than 1 and 0;
+/// "bounds must be absent").
 LAT_API LAT_CHECKED lat_status lat_relation_create_subm(lat_context *context, const lat_coords *input,
                                                         const lat_kernel_opts *opts, lat_relation **out);
 
-/// Relation of `input` onto the caller's `target` rows (all kept, duplicates too).
-/// Errors: as forward.
+/// Relation of `input` onto the caller's `target` rows (all kept, duplicates too). The support rule chooses the taps.
+/// Errors: as forward; INVALID_ARGUMENT ("bounds must be absent").
 LAT_API LAT_CHECKED lat_status lat_relation_create_target(lat_context *context, const lat_coords *input,
                                                           const lat_coords *target, const lat_kernel_opts *opts,
                                                           lat_relation **out);
@@ -103,7 +122,8 @@ LAT_API LAT_CHECKED lat_status lat_relation_create_target(lat_context *context, 
 /// overlap (`stride > (size - 1) * dilation` on every axis) output row is `in_row * volume + k`; otherwise equal outputs
 /// are one row, first-seen. Defaults differ from lat_kernel_opts': kernel_size (2, 2, 2), stride (2, 2, 2). The output set
 /// has stride `input.stride / stride`.
-/// Errors: as forward; INVALID_ARGUMENT ("must divide": the input stride by the stride); OVERFLOW (an output outside
+/// Errors: as forward; INVALID_ARGUMENT ("must divide": the input stride by the stride; "support must be floor": a
+/// transposed relation has one support and its taps count from 0); OVERFLOW (an output outside
 /// int32: names the input row; 2^31 output rows).
 LAT_API LAT_CHECKED lat_status lat_relation_create_transposed(lat_context *context, const lat_coords *input,
                                                               const lat_kernel_opts *opts, lat_relation **out);
@@ -146,8 +166,8 @@ LAT_API int64_t lat_relation_n_out(const lat_relation *relation);             //
 LAT_API int32_t lat_relation_n_kernels(const lat_relation *relation);         ///< kernel elements
 
 /// The output set that the relation made, or NULL when the output set is one the caller already has (the input for a
-/// submanifold relation and for a forward one at stride 1 and padding 0; the target for a relation onto a target): a relation
-/// never keeps the sets it was asked about alive. Borrowed from the relation.
+/// submanifold relation and for a forward one at stride 1 and padding 0, under reach support with a 1x1x1 kernel; the
+/// target for a relation onto a target): a relation never keeps the sets it was asked about alive. Borrowed from the relation.
 LAT_API const lat_coords *lat_relation_out_coords(const lat_relation *relation);
 
 /// The edges, ordered by (out_row, kernel_id). Built on first use. Borrowed: valid while a reference is held.

@@ -37,6 +37,12 @@ struct lat__backend {
   lat_status (*downsample)(lat_context *context, const lat__coord_order *order, lat_triple divisor, int32_t **out_rows,
                            int64_t *n_out, lat__coord_order **out_order);
 
+  /// Outputs that a kernel reaches, in the order of their first (input row, kernel element): `*out_rows` from lat__alloc
+  /// of `context`, and their order. OVERFLOW names an input row whose output leaves int32, and more rows than int32 can
+  /// number.
+  lat_status (*reach)(lat_context *context, const lat__reach_desc *desc, int32_t **out_rows, int64_t *n_out,
+                      lat__coord_order **out_order);
+
   // Relations.
 
   /// Fills `out`; its arrays come from lat__alloc and belong to the caller.

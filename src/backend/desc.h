@@ -38,7 +38,7 @@ typedef struct lat__pairs {
 typedef struct lat__coord_order lat__coord_order;
 
 /// Geometry and sets of a kernel relation to build: pairs (i, o, k) with i = o * stride + offset_k - padding. Per axis the
-/// offset of element j is (j - size / 2) * dilation for an odd size, j * dilation for an even one.
+/// offset of element j is (j - size / 2) * dilation for an odd size, j * dilation for an even one and with taps from zero.
 typedef struct lat__relation_desc {
   const lat__coord_order *in_order; ///< of the n_in input rows
   int64_t n_in;
@@ -46,7 +46,17 @@ typedef struct lat__relation_desc {
   int64_t n_out;
   lat_triple kernel_size, stride, padding, dilation;
   int32_t n_kernels;
+  bool taps_from_zero;
 } lat__relation_desc;
+
+/// Outputs that a kernel with taps from zero reaches: every o with an input o * stride - padding + tap * dilation.
+typedef struct lat__reach_desc {
+  const lat__coord_order *in_order; ///< of the n_in input rows
+  int64_t n_in;
+  lat_triple kernel_size, stride, padding, dilation;
+  bool bounded; ///< keep outputs within 0 .. last only; a negative `last` keeps none
+  lat_triple last;
+} lat__reach_desc;
 
 /// Transposed geometry: pairs (i, o, k) with o = i * stride + tap_k * dilation - padding, taps from 0 on every axis.
 typedef struct lat__transposed_desc {

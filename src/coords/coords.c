@@ -195,6 +195,15 @@ static void release_coords(void *object) {
   lat_coords_release(object);
 }
 
+lat_status lat__coords_coarser_stride(const char *op, lat_triple in, lat_triple by, lat_triple *out) {
+  if (lat__mul_i32(in.x, by.x, &out->x) && lat__mul_i32(in.y, by.y, &out->y) && lat__mul_i32(in.z, by.z, &out->z)) {
+    return LAT_STATUS_OK;
+  }
+  return lat_fail(LAT_STATUS_OVERFLOW,
+                  "%s: output stride leaves int32: got (%d, %d, %d) times (%d, %d, %d), expected products below 2^31",
+                  op, (int)in.x, (int)in.y, (int)in.z, (int)by.x, (int)by.y, (int)by.z);
+}
+
 lat_status lat__coords_downsample(lat_context *context, const char *op, const lat_coords *coords, lat_triple divisor,
                                   lat_coords **out) {
   static const lat__cache_ops ops = {retain_coords, release_coords};
@@ -210,14 +219,7 @@ lat_status lat__coords_downsample(lat_context *context, const char *op, const la
   key.stride = divisor;
   *out = lat__coords_cache_get(coords, &key);
   if (*out) return LAT_STATUS_OK;
-  if (!lat__mul_i32(coords->stride.x, divisor.x, &stride.x) || !lat__mul_i32(coords->stride.y, divisor.y, &stride.y) ||
-      !lat__mul_i32(coords->stride.z, divisor.z, &stride.z)) {
-    return lat_fail(
-        LAT_STATUS_OVERFLOW,
-        "%s: output stride leaves int32: got (%d, %d, %d) times (%d, %d, %d), expected a product below 2^31", op,
-        (int)coords->stride.x, (int)coords->stride.y, (int)coords->stride.z, (int)divisor.x, (int)divisor.y,
-        (int)divisor.z);
-  }
+  LAT_TRY(lat__coords_coarser_stride(op, coords->stride, divisor, &stride), done);
   LAT_TRY(lat__coords_order(context, coords, &order), done);
   LAT_TRY(lat__backend_of(context)->downsample(context, order, divisor, &rows, &n_rows, &out_order), done);
   LAT_TRY(lat__coords_adopt(context, op, rows, n_rows, stride, out), done);

@@ -31,7 +31,8 @@ typedef struct lat__cache_key {
   uint64_t other_id; ///< id of the other coordinate set, 0 when there is none
   int32_t kind;      ///< lat__cache_kind
   int32_t detail;    ///< e.g. a join
-  lat_triple kernel_size, stride, padding, dilation;
+  lat_triple kernel_size, stride, padding, dilation, bounds;
+  int32_t support; ///< lat_support
 } lat__cache_key;
 
 /// How a cached object is shared and dropped.
@@ -90,6 +91,9 @@ void *lat__coords_cache_get(const lat_coords *coords, const lat__cache_key *key)
 /// recently used entry goes when the cache is full.
 void *lat__coords_cache_put(const lat_coords *coords, const lat__cache_key *key, const lat__cache_ops *ops,
                             void *object);
+
+/// Stride of a coarser set, `in * by`. Errors: OVERFLOW.
+LAT_CHECKED lat_status lat__coords_coarser_stride(const char *op, lat_triple in, lat_triple by, lat_triple *out);
 
 /// Set of floor(row / divisor), first-seen, with stride `coords.stride * divisor`; cached on `coords`, so that every
 /// geometry with this stride shares one output identity. Retained for the caller. OVERFLOW when the stride leaves int32.

@@ -7,7 +7,6 @@
 #include "backend/backend.h"
 #include "coords/coords_internal.h"
 #include "coords/tensor_internal.h"
-#include "core/checked.h"
 #include "core/compiler.h"
 #include "core/context_internal.h"
 #include "ops/conv_common.h"
@@ -21,15 +20,12 @@ typedef struct conv3d_setup {
 
 // --- check_inputs -----------------------------------------------------------------------------------------------------
 
-static lat_status check_target_stride(const char *op, const lat_tensor *x, const conv3d_setup *setup) {
+static lat_status check_target(const char *op, const lat_tensor *x, const conv3d_setup *setup) {
   lat_triple in = x->coords->stride, by = setup->geometry.stride, expected;
-  if (!lat__mul_i32(in.x, by.x, &expected.x) || !lat__mul_i32(in.y, by.y, &expected.y) ||
-      !lat__mul_i32(in.z, by.z, &expected.z)) {
-    return lat_fail(LAT_STATUS_OVERFLOW,
-                    "%s: output stride leaves int32: got (%d, %d, %d) times (%d, %d, %d), expected products below 2^31",
-                    op, (int)in.x, (int)in.y, (int)in.z, (int)by.x, (int)by.y, (int)by.z);
-  }
-  return lat__conv_check_target_stride(op, setup->target, expected);
+  lat_status status = lat__coords_coarser_stride(op, in, by, &expected);
+  if (!status) status = lat__conv_check_target_stride(op, setup->target, expected);
+  if (!status) status = lat__geometry_check_unbounded(op, &setup->geometry);
+  return status;
 }
 
 static lat_status check_options(const char *op, const lat_tensor *x, const lat_conv3d_opts *opts, conv3d_setup *setup) {
@@ -38,7 +34,7 @@ static lat_status check_options(const char *op, const lat_tensor *x, const lat_c
   LAT_TRY(lat__conv_options(op, opts, NULL, &o, &setup->geometry, NULL), done);
   setup->groups = o.groups;
   setup->target = o.coordinates;
-  if (setup->target) LAT_TRY(check_target_stride(op, x, setup), done);
+  if (setup->target) LAT_TRY(check_target(op, x, setup), done);
 done:
   return status;
 }
@@ -54,14 +50,12 @@ static bool is_pointwise(const conv3d_setup *setup) {
 static lat_status get_relation(lat_context *context, const char *op, const lat_tensor *x, const conv3d_setup *setup,
                                lat_relation **relation, lat_coords **out_coords) {
   const lat_coords *target = setup->target;
-  lat_triple padding = setup->geometry.padding;
   if (is_pointwise(setup)) {
     *out_coords = lat_coords_retain(x->coords);
     return LAT_STATUS_OK;
   }
-  // x's own set as target (then the stride is 1) shares the forward relation. With padding that relation would make a
-  // set of its own, so there the target form keeps the identity.
-  bool forward = !target || (target == x->coords && !padding.x && !padding.y && !padding.z);
+  // x's own set as target (then the stride is 1) shares the forward relation where that one keeps the set.
+  bool forward = !target || (target == x->coords && lat__geometry_keeps_support(&setup->geometry));
   if (forward) return lat__relation_forward(context, op, x->coords, &setup->geometry, relation, out_coords);
   lat_status status = lat__relation_target(context, op, x->coords, target, &setup->geometry, relation);
   if (!status) *out_coords = lat_coords_retain(target);

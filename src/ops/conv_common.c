@@ -33,7 +33,7 @@ lat_status lat__conv_options(const char *op, const lat_conv3d_opts *opts, const 
                              lat_conv3d_opts *o, lat__geometry *geometry, float *eps) {
   lat_status status = LAT_STATUS_OK;
   LAT_TRY(lat__opts_copy(op, opts, sizeof *o, o), done);
-  lat_kernel_opts kernel = {sizeof kernel, o->kernel_size, o->stride, o->padding, o->dilation};
+  lat_kernel_opts kernel = {sizeof kernel, o->kernel_size, o->stride, o->padding, o->dilation, o->support, o->bounds};
   LAT_TRY(lat__geometry_check(op, &kernel, defaults, geometry), done);
   LAT_TRY(check_eps(op, o->eps, eps), done);
   if (o->groups == 0) o->groups = 1;

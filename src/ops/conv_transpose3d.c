@@ -39,6 +39,7 @@ static lat_status check_options(const transpose_op *op, const lat_tensor *x, con
   lat_triple stride;
   float *eps = op->normalized ? &setup->eps : NULL;
   LAT_TRY(lat__conv_options(op->name, opts, &lat__transposed_defaults, &o, &setup->geometry, eps), done);
+  LAT_TRY(lat__geometry_check_floor(op->name, &setup->geometry), done);
   if (op->generative) LAT_TRY(lat__geometry_check_generative(op->name, &setup->geometry), done);
   LAT_TRY(lat__transposed_stride(op->name, x->coords->stride, setup->geometry.stride, &stride), done);
   setup->groups = o.groups;

@@ -12,7 +12,8 @@
 // --- check_inputs -----------------------------------------------------------------------------------------------------
 
 lat_status lat__pool_check(const char *op, lat_pool_mode mode, const lat_kernel_opts *opts, lat__geometry *geometry) {
-  static const lat_kernel_opts defaults = {sizeof defaults, {2, 2, 2}, {2, 2, 2}, {0, 0, 0}, {1, 1, 1}};
+  static const lat_kernel_opts defaults = {sizeof defaults, {2, 2, 2},         {2, 2, 2}, {0, 0, 0},
+                                           {1, 1, 1},       LAT_SUPPORT_FLOOR, {0, 0, 0}};
   if (mode != LAT_POOL_SUM && mode != LAT_POOL_MAX && mode != LAT_POOL_AVG) {
     return lat_fail(LAT_STATUS_INVALID_ARGUMENT, "%s: mode: got %d, expected 0 (sum), 1 (max) or 2 (avg)", op,
                     (int)mode);

@@ -74,6 +74,7 @@ static void close_setup(lat_context *context, transpose_setup *setup) {
 static lat_status open_average(lat_context *context, const char *op, const lat_tensor *x, const lat_tensor *target,
                                const lat_kernel_opts *opts, transpose_setup *setup) {
   lat_status status = lat__geometry_check(op, opts, &lat__transposed_defaults, &setup->geometry);
+  if (!status) status = lat__geometry_check_floor(op, &setup->geometry);
   if (!status) status = get_relation(context, op, x, target, setup);
   return status;
 }

@@ -32,14 +32,25 @@ static lat_status check_positive(const char *op, const char *name, lat_triple t)
                   op, name, (int)t.x, (int)t.y, (int)t.z);
 }
 
-static bool offset_fits(int32_t size, int32_t dilation) {
-  int64_t reach = size % 2 ? size / 2 : (int64_t)size - 1;
-  return reach * dilation <= INT32_MAX;
+bool lat__geometry_keeps_support(const lat__geometry *geometry) {
+  bool still = all_equal(geometry->stride, 1) && all_zero(geometry->padding);
+  return still && (geometry->support == LAT_SUPPORT_FLOOR || geometry->n_kernels == 1);
+}
+
+/// Place of the element that is tap 0.
+static int32_t centre_of(int32_t size, lat_support support) {
+  return support == LAT_SUPPORT_FLOOR && size % 2 ? size / 2 : 0;
+}
+
+static bool offset_fits(int32_t size, int32_t dilation, lat_support support) {
+  return (int64_t)(size - 1 - centre_of(size, support)) * dilation <= INT32_MAX;
 }
 
 static lat_status check_ranges(const char *op, lat__geometry *geometry) {
   lat_triple size = geometry->kernel_size, dilation = geometry->dilation;
-  if (!offset_fits(size.x, dilation.x) || !offset_fits(size.y, dilation.y) || !offset_fits(size.z, dilation.z)) {
+  lat_support support = geometry->support;
+  if (!offset_fits(size.x, dilation.x, support) || !offset_fits(size.y, dilation.y, support) ||
+      !offset_fits(size.z, dilation.z, support)) {
     return lat_fail(LAT_STATUS_OVERFLOW,
                     "%s: kernel offsets leave int32: got kernel_size (%d, %d, %d) with dilation (%d, %d, %d), "
                     "expected offsets below 2^31",
@@ -54,6 +65,35 @@ static lat_status check_ranges(const char *op, lat__geometry *geometry) {
   return LAT_STATUS_OK;
 }
 
+static bool padded_fits(int32_t bound, int32_t padding) {
+  return (int64_t)bound + 2 * (int64_t)padding <= INT32_MAX;
+}
+
+static lat_status check_support(const char *op, const lat__geometry *g) {
+  lat_triple bounds = g->bounds, padding = g->padding;
+  if (g->support != LAT_SUPPORT_FLOOR && g->support != LAT_SUPPORT_REACH) {
+    return lat_fail(LAT_STATUS_INVALID_ARGUMENT, "%s: support is unknown: got %d, expected 0 (floor) or 1 (reach)", op,
+                    (int)g->support);
+  }
+  if (all_zero(bounds)) return LAT_STATUS_OK;
+  if (g->support != LAT_SUPPORT_REACH) {
+    return lat_fail(LAT_STATUS_INVALID_ARGUMENT,
+                    "%s: bounds without reach support: got bounds (%d, %d, %d) with support %d, expected support 1 "
+                    "(reach)",
+                    op, (int)bounds.x, (int)bounds.y, (int)bounds.z, (int)g->support);
+  }
+  lat_status status = check_positive(op, "bounds", bounds);
+  if (status) return status;
+  if (padded_fits(bounds.x, padding.x) && padded_fits(bounds.y, padding.y) && padded_fits(bounds.z, padding.z)) {
+    return LAT_STATUS_OK;
+  }
+  return lat_fail(
+      LAT_STATUS_OVERFLOW,
+      "%s: padded bounds leave int32: got bounds (%d, %d, %d) with padding (%d, %d, %d), expected bounds + 2 "
+      "* padding below 2^31",
+      op, (int)bounds.x, (int)bounds.y, (int)bounds.z, (int)padding.x, (int)padding.y, (int)padding.z);
+}
+
 lat_status lat__geometry_check(const char *op, const lat_kernel_opts *opts, const lat_kernel_opts *defaults,
                                lat__geometry *out) {
   lat_kernel_opts o;
@@ -64,6 +104,8 @@ lat_status lat__geometry_check(const char *op, const lat_kernel_opts *opts, cons
   out->stride = pick(o.stride, defaults ? &defaults->stride : NULL, 1);
   out->padding = pick(o.padding, defaults ? &defaults->padding : NULL, 0);
   out->dilation = pick(o.dilation, defaults ? &defaults->dilation : NULL, 1);
+  out->support = o.support;
+  out->bounds = o.bounds;
   status = check_positive(op, "kernel_size", out->kernel_size);
   if (!status) status = check_positive(op, "stride", out->stride);
   if (!status && !all_at_least(out->padding, 0)) {
@@ -72,11 +114,27 @@ lat_status lat__geometry_check(const char *op, const lat_kernel_opts *opts, cons
                       (int)out->padding.x, (int)out->padding.y, (int)out->padding.z);
   }
   if (!status) status = check_positive(op, "dilation", out->dilation);
+  if (!status) status = check_support(op, out);
   if (!status) status = check_ranges(op, out);
   return status;
 }
 
-lat_status lat__geometry_check_subm(const char *op, const lat__geometry *geometry) {
+lat_status lat__geometry_check_unbounded(const char *op, const lat__geometry *geometry) {
+  lat_triple bounds = geometry->bounds;
+  if (all_zero(bounds)) return LAT_STATUS_OK;
+  return lat_fail(LAT_STATUS_INVALID_ARGUMENT,
+                  "%s: bounds must be absent where the output set is given: got (%d, %d, %d), expected (0, 0, 0)", op,
+                  (int)bounds.x, (int)bounds.y, (int)bounds.z);
+}
+
+lat_status lat__geometry_check_floor(const char *op, const lat__geometry *geometry) {
+  if (geometry->support == LAT_SUPPORT_FLOOR) return LAT_STATUS_OK;
+  return lat_fail(LAT_STATUS_INVALID_ARGUMENT,
+                  "%s: support must be floor: got %d, expected 0 (taps of a transposed geometry count from 0)", op,
+                  (int)geometry->support);
+}
+
+lat_status lat__geometry_check_subm(const char *op, lat__geometry *geometry) {
   lat_triple size = geometry->kernel_size, stride = geometry->stride, padding = geometry->padding;
   if (size.x % 2 == 0 || size.y % 2 == 0 || size.z % 2 == 0) {
     return lat_fail(LAT_STATUS_INVALID_ARGUMENT,
@@ -91,15 +149,16 @@ lat_status lat__geometry_check_subm(const char *op, const lat__geometry *geometr
     return lat_fail(LAT_STATUS_INVALID_ARGUMENT, "%s: padding must be 0: got (%d, %d, %d), expected (0, 0, 0)", op,
                     (int)padding.x, (int)padding.y, (int)padding.z);
   }
-  return LAT_STATUS_OK;
+  geometry->support = LAT_SUPPORT_FLOOR;
+  return lat__geometry_check_unbounded(op, geometry);
 }
 
 bool lat__geometry_pointwise(const lat__geometry *geometry) {
   return geometry->n_kernels == 1 && all_equal(geometry->stride, 1) && all_zero(geometry->padding);
 }
 
-static int32_t axis_offset(int32_t index, int32_t size, int32_t dilation) {
-  return (size % 2 ? index - size / 2 : index) * dilation;
+static int32_t axis_offset(int32_t index, int32_t size, int32_t dilation, lat_support support) {
+  return (index - centre_of(size, support)) * dilation;
 }
 
 void lat__geometry_offsets(const lat__geometry *geometry, int32_t *offsets) {
@@ -107,9 +166,9 @@ void lat__geometry_offsets(const lat__geometry *geometry, int32_t *offsets) {
   for (int32_t ix = 0; ix < size.x; ix++) {
     for (int32_t iy = 0; iy < size.y; iy++) {
       for (int32_t iz = 0; iz < size.z; iz++) {
-        *offsets++ = axis_offset(ix, size.x, dilation.x);
-        *offsets++ = axis_offset(iy, size.y, dilation.y);
-        *offsets++ = axis_offset(iz, size.z, dilation.z);
+        *offsets++ = axis_offset(ix, size.x, dilation.x, geometry->support);
+        *offsets++ = axis_offset(iy, size.y, dilation.y, geometry->support);
+        *offsets++ = axis_offset(iz, size.z, dilation.z, geometry->support);
       }
     }
   }

@@ -6,6 +6,7 @@
 #include "backend/backend.h"
 #include "coords/coords_internal.h"
 #include "core/alloc.h"
+#include "core/checked.h"
 #include "core/compiler.h"
 #include "core/context_internal.h"
 #include "relation/relation_internal.h"
@@ -61,6 +62,8 @@ lat__cache_key lat__relation_key(lat__cache_kind kind, uint64_t other_id, const 
   key.stride = geometry->stride;
   key.padding = geometry->padding;
   key.dilation = geometry->dilation;
+  key.bounds = geometry->bounds;
+  key.support = (int32_t)geometry->support;
   return key;
 }
 
@@ -101,6 +104,7 @@ static lat_status build(lat_context *context, const char *op, const lat__cache_k
       .padding = geometry->padding,
       .dilation = geometry->dilation,
       .n_kernels = geometry->n_kernels,
+      .taps_from_zero = geometry->support == LAT_SUPPORT_REACH,
   };
   LAT_TRY(lat__backend_of(context)->relation_build(context, &desc, &relation->pairs), done);
   relation->out_coords = lat_coords_retain(own_output);
@@ -111,17 +115,59 @@ done:
   return status;
 }
 
+/// Last output of an axis that a dense convolution of extent `bound` has; below 0: none.
+static int32_t last_output(int32_t bound, int32_t size, int32_t stride, int32_t padding, int32_t dilation) {
+  // The geometry was checked: bound + 2 padding and (size - 1) dilation fit int32.
+  return lat__floor_div_i32(bound + 2 * padding - dilation * (size - 1) - 1, stride);
+}
+
+/// The output set of reach support.
+static lat_status reach_support(lat_context *context, const char *op, const lat_coords *coords, const lat__geometry *g,
+                                lat_coords **out) {
+  lat_status status = LAT_STATUS_OK;
+  const lat__coord_order *order = NULL;
+  lat__coord_order *out_order = NULL;
+  lat_triple stride, size = g->kernel_size, by = g->stride, padding = g->padding, dilation = g->dilation;
+  int32_t *rows = NULL;
+  int64_t n_rows = 0;
+  LAT_TRY(lat__coords_coarser_stride(op, coords->stride, by, &stride), done);
+  LAT_TRY(lat__coords_order(context, coords, &order), done);
+  lat__reach_desc desc = {.in_order = order,
+                          .n_in = coords->n_rows,
+                          .kernel_size = size,
+                          .stride = by,
+                          .padding = padding,
+                          .dilation = dilation,
+                          .bounded = g->bounds.x > 0};
+  if (desc.bounded) {
+    desc.last = (lat_triple){last_output(g->bounds.x, size.x, by.x, padding.x, dilation.x),
+                             last_output(g->bounds.y, size.y, by.y, padding.y, dilation.y),
+                             last_output(g->bounds.z, size.z, by.z, padding.z, dilation.z)};
+  }
+  LAT_TRY(lat__backend_of(context)->reach(context, &desc, &rows, &n_rows, &out_order), done);
+  LAT_TRY(lat__coords_adopt(context, op, rows, n_rows, stride, out), done);
+  (*out)->order = out_order;
+  out_order = NULL;
+done:
+  lat__backend_of(context)->order_destroy(out_order);
+  return status;
+}
+
 lat_status lat__relation_forward(lat_context *context, const char *op, const lat_coords *coords,
                                  const lat__geometry *geometry, lat_relation **relation, lat_coords **out_coords) {
   lat_status status = LAT_STATUS_OK;
   lat_coords *made = NULL;
-  lat_triple stride = geometry->stride, padding = geometry->padding;
-  bool keeps_support = stride.x == 1 && stride.y == 1 && stride.z == 1 && !padding.x && !padding.y && !padding.z;
   lat__cache_key key = lat__relation_key(LAT__CACHE_FORWARD, 0, geometry);
   *out_coords = NULL;
   *relation = lat__coords_cache_get(coords, &key);
   if (!*relation) {
-    if (!keeps_support) LAT_TRY(lat__coords_downsample(context, op, coords, stride, &made), done);
+    if (lat__geometry_keeps_support(geometry)) {
+      made = NULL;
+    } else if (geometry->support == LAT_SUPPORT_REACH) {
+      LAT_TRY(reach_support(context, op, coords, geometry, &made), done);
+    } else {
+      LAT_TRY(lat__coords_downsample(context, op, coords, geometry->stride, &made), done);
+    }
     LAT_TRY(build(context, op, &key, LAT_RELATION_FORWARD, geometry, coords, made ? made : coords, made, relation),
             done);
   }
@@ -194,6 +240,7 @@ lat_status lat_relation_create_target(lat_context *context, const lat_coords *in
     goto done;
   }
   LAT_TRY(lat__geometry_check(op, opts, NULL, &geometry), done);
+  LAT_TRY(lat__geometry_check_unbounded(op, &geometry), done);
   LAT_TRY(lat__relation_target(context, op, input, target, &geometry, out), done);
 done:
   return status;

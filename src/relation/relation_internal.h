@@ -18,6 +18,8 @@
 typedef struct lat__geometry {
   lat_triple kernel_size, stride, padding, dilation;
   int32_t n_kernels; ///< product of kernel_size
+  lat_support support;
+  lat_triple bounds; ///< all zero: none
 } lat__geometry;
 
 /// Implicit-GEMM views (relation_views.h); NULL until they are built.
@@ -46,19 +48,30 @@ struct lat_relation {
 
 /// Takes triples from `opts` (NULL: all defaults), puts `defaults` where a triple is all zero, and checks the result.
 /// `defaults` NULL means lat_kernel_opts' own. Errors: INVALID_ARGUMENT ("kernel_size values must be positive", …,
-/// "padding values must be non-negative"), OVERFLOW (offsets or the kernel volume outside int32), UNSUPPORTED.
+/// "padding values must be non-negative", support and bounds), OVERFLOW (offsets, the kernel volume or bounds outside
+/// int32).
 LAT_CHECKED lat_status lat__geometry_check(const char *op, const lat_kernel_opts *opts, const lat_kernel_opts *defaults,
                                            lat__geometry *out);
 
-/// Checks that a geometry fits a submanifold relation: odd sizes, stride 1, padding 0.
+/// Checks that a geometry fits a submanifold relation: odd sizes, stride 1, padding 0, no bounds. Its support rule is
+/// forgotten: both mean the same.
 /// Errors: INVALID_ARGUMENT ("<op> requires odd kernel_size values", …).
-LAT_CHECKED lat_status lat__geometry_check_subm(const char *op, const lat__geometry *geometry);
+LAT_CHECKED lat_status lat__geometry_check_subm(const char *op, lat__geometry *geometry);
+
+/// Checks that a geometry has no bounds, where the output set is given. Errors: INVALID_ARGUMENT.
+LAT_CHECKED lat_status lat__geometry_check_unbounded(const char *op, const lat__geometry *geometry);
+
+/// Checks that a transposed geometry has floor support. Errors: INVALID_ARGUMENT.
+LAT_CHECKED lat_status lat__geometry_check_floor(const char *op, const lat__geometry *geometry);
 
 /// Checks that a geometry fits a generative relation: padding 0, dilation 1. Errors: INVALID_ARGUMENT.
 LAT_CHECKED lat_status lat__geometry_check_generative(const char *op, const lat__geometry *geometry);
 
 /// True when every output row is its own and only input: size 1, stride 1, padding 0.
 bool lat__geometry_pointwise(const lat__geometry *geometry);
+
+/// True when the forward relation's output set is the input set itself.
+bool lat__geometry_keeps_support(const lat__geometry *geometry);
 
 /// Writes the offsets of a kernel, `(n_kernels, 3)`.
 void lat__geometry_offsets(const lat__geometry *geometry, int32_t *offsets);

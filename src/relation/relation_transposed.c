@@ -115,6 +115,7 @@ lat_status lat_relation_create_transposed(lat_context *context, const lat_coords
   lat_coords *out_coords = NULL;
   LAT_TRY(lat__relation_check_arguments(op, context, input, out), done);
   LAT_TRY(lat__geometry_check(op, opts, &lat__transposed_defaults, &geometry), done);
+  LAT_TRY(lat__geometry_check_floor(op, &geometry), done);
   LAT_TRY(lat__relation_transposed(context, op, input, &geometry, out, &out_coords), done);
 done:
   lat_coords_release(out_coords);
@@ -140,6 +141,7 @@ lat_status lat_relation_create_generative(lat_context *context, const lat_coords
   lat_coords *out_coords = NULL;
   LAT_TRY(lat__relation_check_arguments(op, context, input, out), done);
   LAT_TRY(lat__geometry_check(op, opts, &lat__transposed_defaults, &geometry), done);
+  LAT_TRY(lat__geometry_check_floor(op, &geometry), done);
   LAT_TRY(lat__geometry_check_generative(op, &geometry), done);
   LAT_TRY(lat__relation_generative(context, op, input, &geometry, out, &out_coords), done);
 done:
@@ -159,6 +161,7 @@ lat_status lat_relation_create_target_transposed(lat_context *context, const lat
     goto done;
   }
   LAT_TRY(lat__geometry_check(op, opts, &lat__transposed_defaults, &geometry), done);
+  LAT_TRY(lat__geometry_check_floor(op, &geometry), done);
   LAT_TRY(lat__relation_target_transposed(context, op, input, target, &geometry, out), done);
 done:
   return status;

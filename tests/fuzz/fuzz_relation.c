@@ -24,7 +24,7 @@
 
 typedef struct fuzz_case {
   int kind;                 // 0 forward, 1 submanifold, 2 target
-  lat_kernel_opts geometry; // mostly valid: sizes 0 to 7, the rest small, sometimes negative
+  lat_kernel_opts geometry; // mostly valid: sizes 0 to 7, the rest small, sometimes negative; either support rule
   long long fail_at;        // the allocation that fails; 0: none
   int64_t n_rows;
   int32_t rows[MAX_ROWS][4];
@@ -43,6 +43,8 @@ static void decode(const uint8_t *data, size_t bytes, fuzz_case *out) {
   geometry.stride = small_triple(options[3], options[4] & 1 ? -1 : 0);
   geometry.padding = small_triple(options[5], options[4] & 2 ? -1 : 0);
   geometry.dilation = options[4] & 4 ? lat_triple_all((int32_t)(1U << (options[6] & 31))) : small_triple(options[6], 0);
+  geometry.support = options[9] & 1 ? LAT_SUPPORT_REACH : LAT_SUPPORT_FLOOR;
+  if (options[9] & 2) geometry.bounds = small_triple((uint8_t)(options[9] >> 1), options[9] & 4 ? 100 : -1);
   out->kind = options[0] % 3;
   out->geometry = geometry;
   out->fail_at = options[7] + 256 * (options[8] & 3);

@@ -83,6 +83,21 @@ static lat_status forward_body(lat_context *context) {
   return status;
 }
 
+static lat_status reach_body(lat_context *context) {
+  lat_kernel_opts opts = LAT_KERNEL_OPTS_INIT;
+  lat_coords *coords = NULL;
+  lat_relation *relation = NULL;
+  opts.kernel_size = lat_triple_all(3);
+  opts.stride = (lat_triple){2, 3, 1};
+  opts.support = LAT_SUPPORT_REACH;
+  opts.bounds = lat_triple_all(50);
+  lat_status status = make_coords(context, N_ROWS, &coords);
+  if (status == LAT_STATUS_OK) status = lat_relation_create_forward(context, coords, &opts, &relation);
+  status = finish_relation(context, status, relation);
+  lat_coords_release(coords);
+  return status;
+}
+
 static lat_status subm_body(lat_context *context) {
   lat_kernel_opts opts = LAT_KERNEL_OPTS_INIT;
   lat_coords *coords = NULL;
@@ -165,6 +180,7 @@ static lat_status kernel_offsets_body(lat_context *context) {
     lat_test_oom(#body, body);                                                                                         \
   }
 OOM_TEST(forward_body)
+OOM_TEST(reach_body)
 OOM_TEST(subm_body)
 OOM_TEST(target_body)
 OOM_TEST(cached_body)
@@ -173,9 +189,10 @@ OOM_TEST(kernel_offsets_body)
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(forward_body_survives),        cmocka_unit_test(subm_body_survives),
-      cmocka_unit_test(target_body_survives),         cmocka_unit_test(cached_body_survives),
-      cmocka_unit_test(kernel_offsets_body_survives), cmocka_unit_test(many_body_survives),
+      cmocka_unit_test(reach_body_survives),  cmocka_unit_test(forward_body_survives),
+      cmocka_unit_test(subm_body_survives),   cmocka_unit_test(target_body_survives),
+      cmocka_unit_test(cached_body_survives), cmocka_unit_test(kernel_offsets_body_survives),
+      cmocka_unit_test(many_body_survives),
   };
   return cmocka_run_group_tests(tests, fill_inputs, NULL);
 }

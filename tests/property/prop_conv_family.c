@@ -11,6 +11,7 @@
 #include <lattice/lattice.h>
 
 #include "ref/ref_conv_edges.h"
+#include "ref/ref_reach.h"
 #include "ref/ref_transposed.h"
 #include "support/tensor_cases.h"
 #include "support/test_support.h"
@@ -95,6 +96,11 @@ static void draw_geometry(lat_test_random *random, family_problem *p) {
     o->padding = lat_triple_all(0);
     o->kernel_size.x |= 1, o->kernel_size.y |= 1, o->kernel_size.z |= 1;
   }
+  if ((p->op->route == ROUTE_INVERSE || p->op->route == ROUTE_FORWARD) && lat_test_below(random, 2)) {
+    o->support = LAT_SUPPORT_REACH;
+    o->kernel_size.z = 1 + o->kernel_size.z % 2; // rows multiply
+    if (lat_test_below(random, 3) == 0) o->bounds = draw_triple(random, 1, 9);
+  }
   if (p->op->normalized && lat_test_below(random, 2)) o->eps = lat_test_uniform(random, 1e-6, 0.5);
   p->volume = (int64_t)o->kernel_size.x * o->kernel_size.y * o->kernel_size.z;
   lat_triple scale = draw_triple(random, 1, 2);
@@ -109,15 +115,38 @@ static bool is_zero(lat_triple t) {
   return t.x == 0 && t.y == 0 && t.z == 0;
 }
 
+static ref_reach reach_of(const family_problem *p) {
+  ref_reach reach;
+  to_array(p->opts.kernel_size, reach.size);
+  to_array(p->opts.stride, reach.stride);
+  to_array(p->opts.padding, reach.padding);
+  to_array(p->opts.dilation, reach.dilation);
+  to_array(p->opts.bounds, reach.bounds);
+  return reach;
+}
+
+/// Edges of a forward relation under the problem's support rule.
+static ref_edges *forward_edges(const family_problem *p, const int32_t *in, int64_t n_in, const int32_t *out,
+                                int64_t n_out) {
+  ref_reach g = reach_of(p);
+  if (p->opts.support == LAT_SUPPORT_REACH) return ref_reach_edges(in, n_in, out, n_out, &g);
+  return ref_relation_edges(in, n_in, out, n_out, g.size, g.stride, g.padding, g.dilation);
+}
+
 /// Rows of the forward convolution's output for the given finer rows.
 static int32_t *coarse_rows(const family_problem *p, const int32_t *fine, int64_t n_fine, int64_t *n) {
-  int32_t stride[3], *rows = malloc(((size_t)n_fine + 1) * 16);
-  to_array(p->opts.stride, stride);
+  ref_reach reach = reach_of(p);
+  int32_t *rows = NULL;
+  if (p->opts.support == LAT_SUPPORT_REACH && !(p->volume == 1 && is_one(p->opts.stride) && is_zero(p->opts.padding))) {
+    *n = ref_reach_support(fine, n_fine, &reach, &rows);
+    return rows;
+  }
+  rows = malloc(((size_t)n_fine + 1) * 16);
   *n = n_fine;
   if (is_one(p->opts.stride) && is_zero(p->opts.padding)) {
     if (n_fine > 0) memcpy(rows, fine, (size_t)n_fine * 16);
   } else {
-    *n = ref_floor_support(fine, n_fine, stride, rows);
+    *n = ref_floor_support(fine, n_fine, reach.stride, rows);
   }
   return rows;
 }
@@ -170,10 +199,11 @@ static family_problem make_problem(uint64_t seed) {
   p.bias = draw_values(&random, p.c_out, &p);
   const lat_conv3d_opts *o = &p.opts;
   snprintf(p.text, sizeof p.text,
-           "seed %d op %d: %d groups, %d rows, %d to %d channels, kernel (%d,%d,%d) stride (%d,%d,%d) %s layout %d%s",
+           "seed %d op %d: %d groups, %d rows, %d to %d channels, kernel (%d,%d,%d) stride (%d,%d,%d) %s layout %d%s%s",
            (int)seed, (int)(seed % N_OPS), (int)o->groups, (int)p.n_in, (int)p.c_in, (int)p.c_out,
            (int)o->kernel_size.x, (int)o->kernel_size.y, (int)o->kernel_size.z, (int)o->stride.x, (int)o->stride.y,
-           (int)o->stride.z, lat_dtype_name(p.dtype), p.layout, p.given ? ", coordinates" : "");
+           (int)o->stride.z, lat_dtype_name(p.dtype), p.layout, o->support ? ", reach" : "",
+           p.given ? ", coordinates" : "");
   return p;
 }
 
@@ -282,7 +312,7 @@ static ref_edges *expected_edges(const family_problem *p, int32_t **out, int64_t
   }
   if (p->op->route == ROUTE_FORWARD) {
     *out = coarse_rows(p, p->in, p->n_in, n_out);
-    return ref_relation_edges(p->in, p->n_in, *out, *n_out, g.size, g.stride, g.padding, g.dilation);
+    return forward_edges(p, p->in, p->n_in, *out, *n_out);
   }
   if (!p->given) {
     return ref_transposed_edges(p->in, p->n_in, &g, p->op->route == ROUTE_TRANSPOSED && overlaps(&g), out, n_out);
@@ -291,7 +321,7 @@ static ref_edges *expected_edges(const family_problem *p, int32_t **out, int64_t
   if (p->n_given > 0) memcpy(*out, p->given, (size_t)p->n_given * 16);
   *n_out = p->n_given;
   if (p->op->route != ROUTE_INVERSE) return ref_target_transposed_edges(p->in, p->n_in, p->given, p->n_given, &g);
-  ref_edges *edges = ref_relation_edges(p->given, p->n_given, p->in, p->n_in, g.size, g.stride, g.padding, g.dilation);
+  ref_edges *edges = forward_edges(p, p->given, p->n_given, p->in, p->n_in);
   int32_t *forward_in = edges->in;
   edges->in = edges->out;
   edges->out = forward_in;

@@ -12,6 +12,7 @@
 
 #include "ref/ref_conv_grad.h"
 #include "ref/ref_half.h"
+#include "ref/ref_reach.h"
 #include "ref/ref_transposed.h"
 #include "support/tensor_cases.h"
 #include "support/test_support.h"
@@ -38,6 +39,7 @@ static const jvp_fn jvps[N_ROUTES] = {lat_conv_transpose3d_jvp, lat_generative_c
 typedef struct family_case {
   route route;
   lat_triple size, stride;
+  lat_support support; ///< forward, target and inverse
   int64_t n_in, n_given, n_out, volume, groups, c_in, c_out;
   int32_t *in, *given;
   ref_edges *edges;
@@ -58,6 +60,18 @@ static lat_triple draw_triple(lat_test_random *random, int32_t high) {
   return (lat_triple){v[0], v[1], v[2]};
 }
 
+static ref_reach reach_of(const family_case *c) {
+  return (ref_reach){{c->size.x, c->size.y, c->size.z}, {c->stride.x, c->stride.y, c->stride.z}, {0}, {1, 1, 1}, {0}};
+}
+
+/// Edges of a forward relation under the case's support rule.
+static ref_edges *forward_edges(const family_case *c, const int32_t *in, int64_t n_in, const int32_t *out,
+                                int64_t n_out) {
+  ref_reach g = reach_of(c);
+  if (c->support == LAT_SUPPORT_REACH) return ref_reach_edges(in, n_in, out, n_out, &g);
+  return ref_relation_edges(in, n_in, out, n_out, g.size, g.stride, g.padding, g.dilation);
+}
+
 static void draw_edges(family_case *c) {
   ref_transposed_geometry g = {
       {c->size.x, c->size.y, c->size.z}, {c->stride.x, c->stride.y, c->stride.z}, {0, 0, 0}, {1, 1, 1}};
@@ -76,18 +90,23 @@ static void draw_edges(family_case *c) {
   }
   if (c->route == TARGET) {
     c->n_out = c->n_given;
-    c->edges = ref_relation_edges(c->in, c->n_in, c->given, c->n_given, g.size, g.stride, g.padding, g.dilation);
+    c->edges = forward_edges(c, c->in, c->n_in, c->given, c->n_given);
     return;
   }
   // Forward: from `given` down to the coarse rows; the inverse walks the same edges back.
   int32_t *coarse = malloc((size_t)(c->n_given + 1) * 16);
   int64_t n_coarse = c->n_given;
-  if (c->stride.x == 1 && c->stride.y == 1 && c->stride.z == 1) {
+  ref_reach reach = reach_of(c);
+  bool still = c->stride.x == 1 && c->stride.y == 1 && c->stride.z == 1;
+  if (c->support == LAT_SUPPORT_REACH && !(still && c->volume == 1)) {
+    free(coarse);
+    n_coarse = ref_reach_support(c->given, c->n_given, &reach, &coarse);
+  } else if (still) {
     memcpy(coarse, c->given, (size_t)c->n_given * 16);
   } else {
     n_coarse = ref_floor_support(c->given, c->n_given, g.stride, coarse);
   }
-  c->edges = ref_relation_edges(c->given, c->n_given, coarse, n_coarse, g.size, g.stride, g.padding, g.dilation);
+  c->edges = forward_edges(c, c->given, c->n_given, coarse, n_coarse);
   free(c->in);
   if (c->route != INVERSE) {
     free(coarse);
@@ -120,6 +139,8 @@ static family_case open_case(uint64_t seed, route route) {
   lat_test_random random = {seed, 0};
   family_case c = {.route = route, .size = draw_triple(&random, 3), .stride = draw_triple(&random, 2)};
   bool repeats = lat_test_below(&random, 3) == 0;
+  bool forward = route == FORWARD || route == INVERSE || route == TARGET;
+  if (forward && lat_test_below(&random, 2)) c.support = LAT_SUPPORT_REACH;
   if (route == SUBM) {
     c.stride = lat_triple_all(1);
     c.size.x |= 1, c.size.y |= 1, c.size.z |= 1;
@@ -198,6 +219,7 @@ static opened open_operands(const family_case *c, int32_t n_threads) {
   opened o = {.context = make_context(n_threads), .forward = LAT_CONV3D_OPTS_INIT};
   o.forward.kernel_size = c->size;
   o.forward.stride = c->stride;
+  o.forward.support = c->support;
   o.forward.groups = (int32_t)c->groups;
   o.coords = make_coords(o.context, c->in, c->n_in, fine ? lat_triple_all(1) : c->stride);
   if (c->route == INVERSE || c->route == TARGET_TRANSPOSED || c->route == TARGET) {

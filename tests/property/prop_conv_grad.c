@@ -129,6 +129,10 @@ static ref_edges *edges_of(const grad_case *c) {
                 padding[3] = {o->padding.x, o->padding.y, o->padding.z},
                 dilation[3] = {default_dilation ? 1 : o->dilation.x, default_dilation ? 1 : o->dilation.y,
                                default_dilation ? 1 : o->dilation.z};
+  if (o->support == LAT_SUPPORT_REACH) {
+    ref_reach reach = conv_problem_reach(&c->p);
+    return ref_reach_edges(c->p.rows, c->p.n, c->out_rows, c->n_out, &reach);
+  }
   return ref_relation_edges(c->p.rows, c->p.n, c->out_rows, c->n_out, size, stride, padding, dilation);
 }
 

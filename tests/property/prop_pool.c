@@ -8,6 +8,7 @@
 #include <lattice/pool.h>
 
 #include "ref/ref_pool.h"
+#include "ref/ref_reach.h"
 #include "support/tensor_cases.h"
 #include "support/test_support.h"
 
@@ -67,7 +68,18 @@ static void check_local(uint64_t seed) {
   draw_triple(&random, 1, 2, dilation);
   lat_dtype dtype = dtypes[seed % 3];
   ref_pool_mode mode = (ref_pool_mode)(seed / 3 % 3);
-  lat_kernel_opts opts = {sizeof opts, triple_of(size), triple_of(stride), triple_of(padding), triple_of(dilation)};
+  lat_kernel_opts opts = {sizeof opts,
+                          triple_of(size),
+                          triple_of(stride),
+                          triple_of(padding),
+                          triple_of(dilation),
+                          seed % 4 == 0 ? LAT_SUPPORT_REACH : LAT_SUPPORT_FLOOR,
+                          {0}};
+  ref_reach reach = {.bounds = {0}};
+  memcpy(reach.size, size, sizeof size);
+  memcpy(reach.stride, stride, sizeof stride);
+  memcpy(reach.padding, padding, sizeof padding);
+  memcpy(reach.dilation, dilation, sizeof dilation);
   int32_t *rows = lat_test_random_rows(&random, n, 2, 7, seed % 7 == 0);
   double *values = lat_test_random_values(&random, n * channels, -4, 4);
   lat_tensor *first = NULL;
@@ -78,7 +90,9 @@ static void check_local(uint64_t seed) {
       first = lat_tensor_retain(y);
       int64_t n_out = lat_tensor_count(y), count = n_out * channels;
       const int32_t *out_rows = lat_coords_rows(lat_tensor_coords(y)).data;
-      ref_edges *edges = ref_relation_edges(rows, n, out_rows, n_out, size, stride, padding, dilation);
+      ref_edges *edges = opts.support == LAT_SUPPORT_REACH
+                             ? ref_reach_edges(rows, n, out_rows, n_out, &reach)
+                             : ref_relation_edges(rows, n, out_rows, n_out, size, stride, padding, dilation);
       double *in = lat_test_read_feats(x), *got = lat_test_read_feats(y);
       double *expected = malloc(((size_t)count + 1) * sizeof *got),
              *magnitude = malloc(((size_t)count + 1) * sizeof *got);

@@ -9,6 +9,7 @@
 
 #include <lattice/lattice.h>
 
+#include "ref/ref_reach.h"
 #include "ref/ref_relation.h"
 #include "ref/ref_transposed.h"
 #include "support/tensor_cases.h"
@@ -136,8 +137,15 @@ static void check_pool(uint64_t seed, lat_dtype dtype) {
     size[a] = 1 + (int32_t)lat_test_below(&random, 3), stride[a] = 1 + (int32_t)lat_test_below(&random, 2);
   stride[0] = 2;
   int32_t *rows = lat_test_random_rows(&random, n, 2, 3, 0), *out_rows = malloc((size_t)(n + 1) * 16);
+  bool reaches = seed % 3 == 1;
+  ref_reach reach = {{size[0], size[1], size[2]}, {stride[0], stride[1], stride[2]}, {0}, {1, 1, 1}, {0}};
   reduction r = {.n_in = n, .channels = channels, .n_out = ref_floor_support(rows, n, stride, out_rows)};
-  ref_edges *edges = ref_relation_edges(rows, n, out_rows, r.n_out, size, stride, zero, one);
+  if (reaches) {
+    free(out_rows);
+    r.n_out = ref_reach_support(rows, n, &reach, &out_rows);
+  }
+  ref_edges *edges = reaches ? ref_reach_edges(rows, n, out_rows, r.n_out, &reach)
+                             : ref_relation_edges(rows, n, out_rows, r.n_out, size, stride, zero, one);
   r.edges = edges;
   double *x_values, *g_values, *t_values;
   lat_array *x_array = random_array(&random, n, channels, dtype, &x_values);
@@ -147,7 +155,13 @@ static void check_pool(uint64_t seed, lat_dtype dtype) {
   lat_tensor *x = NULL;
   lat_test_assert_ok(lat_tensor_share(contexts[0], coords, x_array, NULL, &x));
   lat_array_view g = lat_array_as_view(g_array), t = lat_array_as_view(t_array);
-  lat_kernel_opts opts = {sizeof opts, {size[0], size[1], size[2]}, {stride[0], stride[1], stride[2]}, {0}, {0}};
+  lat_kernel_opts opts = {sizeof opts,
+                          {size[0], size[1], size[2]},
+                          {stride[0], stride[1], stride[2]},
+                          {0},
+                          {0},
+                          reaches ? LAT_SUPPORT_REACH : LAT_SUPPORT_FLOOR,
+                          {0}};
   for (int mode = LAT_POOL_SUM; mode <= LAT_POOL_AVG; mode++) {
     lat_array *dx = NULL, *jvp = NULL;
     r.mode = (lat_pool_mode)mode;
@@ -217,7 +231,8 @@ static void check_up(uint64_t seed, lat_dtype dtype, bool trilinear, bool has_ta
   lat_test_assert_ok(lat_coords_create(contexts[0], &row_view, &coarse, &coords));
   lat_test_assert_ok(lat_tensor_share(contexts[0], coords, x_array, NULL, &x));
   if (has_target) target = lat_test_tensor_on(contexts[0], target_coords, zeros, 1, LAT_DTYPE_F32, NULL);
-  lat_kernel_opts opts = {sizeof opts, {geometry.size[0], geometry.size[1], geometry.size[2]}, stride, {0}, {0}};
+  lat_kernel_opts opts = {
+      sizeof opts, {geometry.size[0], geometry.size[1], geometry.size[2]}, stride, {0}, {0}, LAT_SUPPORT_FLOOR, {0}};
   lat_array *dx = NULL;
   if (trilinear) {
     lat_test_assert_ok(lat_trilinear_upsample3d(contexts[1], x, target, stride, &y));
@@ -257,7 +272,7 @@ static void worked_examples(void **state) {
   const float max_grad[] = {1, 2, 0}, max_jvp[] = {10, 10, 20}, sum_grad[] = {2, 3, 2}, rising_max[] = {0, 1, 2};
   const float avg_grad[] = {0.8333F, 1.3333F, 0.8333F}, up_pool[] = {2, 4, 6}, up_linear[] = {2, 4, 6, 6};
   lat_context *context = contexts[0];
-  lat_kernel_opts opts = {sizeof opts, {3, 1, 1}, {1, 1, 1}, {0}, {0}};
+  lat_kernel_opts opts = {sizeof opts, {3, 1, 1}, {1, 1, 1}, {0}, {0}, LAT_SUPPORT_FLOOR, {0}};
   lat_tensor *a = lat_test_tensor(context, line, 3, tied, 1, LAT_DTYPE_F32, NULL), *y = NULL;
   lat_tensor *b = lat_test_tensor(context, line, 3, rising, 1, LAT_DTYPE_F32, NULL);
   lat_array_view g = lat_view_2d(ones, LAT_DTYPE_F32, 3, 1), t = lat_view_2d(tangent, LAT_DTYPE_F32, 3, 1);
@@ -285,7 +300,7 @@ static void worked_examples(void **state) {
   lat_tensor *three = lat_test_tensor(context, line, 3, rising, 1, LAT_DTYPE_F32, NULL);
   const double four_values[] = {0, 0, 0, 0};
   lat_tensor *four = lat_test_tensor(context, line, 4, four_values, 1, LAT_DTYPE_F32, NULL);
-  lat_kernel_opts up_opts = {sizeof up_opts, {3, 1, 1}, {2, 1, 1}, {1, 0, 0}, {0}};
+  lat_kernel_opts up_opts = {sizeof up_opts, {3, 1, 1}, {2, 1, 1}, {1, 0, 0}, {0}, LAT_SUPPORT_FLOOR, {0}};
   lat_test_assert_ok(lat_pool_transpose3d(context, x, three, &up_opts, &y));
   assert_floats(lat_tensor_feats(y), up_pool, 3);
   lat_tensor_release(y);

@@ -8,6 +8,7 @@
 
 #include <lattice/lattice.h>
 
+#include "ref/ref_reach.h"
 #include "ref/ref_relation.h"
 #include "relation/relation_internal.h"
 
@@ -19,7 +20,8 @@ typedef struct problem {
   int64_t n_in, n_target;
   int32_t *in;
   int32_t *target;
-  lat_triple size, stride, padding, dilation;
+  lat_triple size, stride, padding, dilation, bounds;
+  lat_support support;
 } problem;
 
 static const int32_t thread_counts[N_CONTEXTS] = {1, 2, 5};
@@ -83,6 +85,20 @@ static int32_t draw_padding(problem *p, uint64_t *n) {
   return paddings[draw(p->seed, n, 4)];
 }
 
+// Reach support multiplies rows: small kernels, and bounds now and then.
+static void draw_support(problem *p, uint64_t *n, int64_t max_rows) {
+  if (draw(p->seed, n, 3) != 0) return;
+  p->support = LAT_SUPPORT_REACH;
+  if (p->size.x > 4) p->size.x = 2;
+  if (p->size.y > 3) p->size.y = 2;
+  if (p->size.z > 3 && p->seed % 5 != 0) p->size.z = 3;
+  if (p->n_in > 4000) p->n_in = 4000;
+  if (draw(p->seed, n, 2) == 0) return;
+  uint32_t most = max_rows > 1000 ? 40 : 12;
+  p->bounds = (lat_triple){1 + (int32_t)draw(p->seed, n, most), 1 + (int32_t)draw(p->seed, n, most),
+                           1 + (int32_t)draw(p->seed, n, most)};
+}
+
 static void make_problem(uint64_t seed, int64_t max_rows, problem *p) {
   uint64_t n = 0;
   memset(p, 0, sizeof *p);
@@ -103,6 +119,7 @@ static void make_problem(uint64_t seed, int64_t max_rows, problem *p) {
   p->padding = (lat_triple){draw_padding(p, &n), draw_padding(p, &n), draw_padding(p, &n)};
   if (draw(seed, &n, 2) == 0) p->padding = lat_triple_all(0);
   p->dilation = (lat_triple){draw_dilation(p, &n), draw_dilation(p, &n), draw_dilation(p, &n)};
+  draw_support(p, &n, max_rows);
 }
 
 static void free_problem(problem *p) {
@@ -123,10 +140,23 @@ static lat_kernel_opts opts_of(const problem *p) {
   opts.stride = p->stride;
   opts.padding = p->padding;
   opts.dilation = p->dilation;
+  opts.support = p->support;
   return opts;
 }
 
+static ref_reach reach_of(const problem *p) {
+  return (ref_reach){{p->size.x, p->size.y, p->size.z},
+                     {p->stride.x, p->stride.y, p->stride.z},
+                     {p->padding.x, p->padding.y, p->padding.z},
+                     {p->dilation.x, p->dilation.y, p->dilation.z},
+                     {p->bounds.x, p->bounds.y, p->bounds.z}};
+}
+
 static ref_edges *reference(const problem *p, const int32_t *out, int64_t n_out) {
+  if (p->support == LAT_SUPPORT_REACH) {
+    ref_reach reach = reach_of(p);
+    return ref_reach_edges(p->in, p->n_in, out, n_out, &reach);
+  }
   const int32_t size[3] = {p->size.x, p->size.y, p->size.z}, stride[3] = {p->stride.x, p->stride.y, p->stride.z};
   const int32_t padding[3] = {p->padding.x, p->padding.y, p->padding.z};
   const int32_t dilation[3] = {p->dilation.x, p->dilation.y, p->dilation.z};
@@ -144,10 +174,10 @@ static void assert_edges(const problem *p, const char *what, lat_context *contex
   }
   if (!same) {
     fail_msg("%s: seed %llu: %lld edges, expected %lld; size (%d, %d, %d) stride (%d, %d, %d) padding (%d, %d, %d) "
-             "dilation (%d, %d, %d) rows %lld",
+             "dilation (%d, %d, %d) support %d rows %lld",
              what, (unsigned long long)p->seed, (long long)got.n_edges, (long long)expected->n, p->size.x, p->size.y,
              p->size.z, p->stride.x, p->stride.y, p->stride.z, p->padding.x, p->padding.y, p->padding.z, p->dilation.x,
-             p->dilation.y, p->dilation.z, (long long)p->n_in);
+             p->dilation.y, p->dilation.z, (int)p->support, (long long)p->n_in);
   }
 }
 
@@ -183,13 +213,31 @@ static void assert_same_pairs(const problem *p, const lat__pairs *a, const lat__
   if (!same) fail_msg("pair lists depend on the thread count: seed %llu", (unsigned long long)p->seed);
 }
 
-// One relation of each kind in one context, and one onto the input set itself; the caller releases them.
-static void make_relations(lat_context *context, const problem *p, lat_relation *relations[N_RELATIONS]) {
-  lat_kernel_opts opts = opts_of(p), subm_opts = opts_of(p);
+// Expected rows of the forward relation, malloc'ed; their number, -1 where one leaves int32.
+static int64_t expected_support(const problem *p, int32_t **out) {
+  const int32_t stride[3] = {p->stride.x, p->stride.y, p->stride.z};
+  ref_reach reach = reach_of(p);
+  if (p->support == LAT_SUPPORT_REACH) return ref_reach_support(p->in, p->n_in, &reach, out);
+  *out = malloc(((size_t)p->n_in + 1) * 4 * sizeof(int32_t));
+  return ref_floor_support(p->in, p->n_in, stride, *out);
+}
+
+// One relation of each kind in one context, and one onto the input set itself; the caller releases them. The forward one
+// is refused where `n_support` says that an output leaves int32.
+static void make_relations(lat_context *context, const problem *p, int64_t n_support,
+                           lat_relation *relations[N_RELATIONS]) {
+  lat_kernel_opts opts = opts_of(p), subm_opts = opts_of(p), forward_opts = opts_of(p);
+  forward_opts.bounds = p->bounds;
   subm_opts.kernel_size = (lat_triple){p->size.x | 1, p->size.y | 1, p->size.z | 1};
   subm_opts.stride = subm_opts.padding = lat_triple_all(0);
   lat_coords *in = make_coords(context, p->in, p->n_in), *target = make_coords(context, p->target, p->n_target);
-  lat_test_assert_ok(lat_relation_create_forward(context, in, &opts, &relations[0]));
+  lat_status status = lat_relation_create_forward(context, in, &forward_opts, &relations[0]);
+  if (n_support < 0) {
+    lat_test_assert_error(status, LAT_STATUS_OVERFLOW, "an output coordinate leaves int32");
+    assert_null(relations[0]);
+  } else {
+    lat_test_assert_ok(status);
+  }
   lat_test_assert_ok(lat_relation_create_subm(context, in, &subm_opts, &relations[1]));
   lat_test_assert_ok(lat_relation_create_target(context, in, target, &opts, &relations[2]));
   lat_test_assert_ok(lat_relation_create_target(context, in, in, &opts, &relations[3]));
@@ -197,11 +245,9 @@ static void make_relations(lat_context *context, const problem *p, lat_relation 
   lat_coords_release(in);
 }
 
-static void check_relations(const problem *p, lat_context *context, lat_relation *relations[N_RELATIONS]) {
-  const int32_t stride[3] = {p->stride.x, p->stride.y, p->stride.z};
-  int32_t *support = malloc(((size_t)p->n_in + 1) * 4 * sizeof(int32_t));
-  int64_t n_support = ref_floor_support(p->in, p->n_in, stride, support);
-  const lat_coords *made = lat_relation_out_coords(relations[0]);
+static void check_forward(const problem *p, lat_context *context, const lat_relation *relation, const int32_t *support,
+                          int64_t n_support) {
+  const lat_coords *made = lat_relation_out_coords(relation);
   const int32_t *out = p->in;
   int64_t n_out = p->n_in;
   if (made) {
@@ -211,13 +257,17 @@ static void check_relations(const problem *p, lat_context *context, lat_relation
     n_out = n_support;
   }
   ref_edges *expected = reference(p, out, n_out);
-  assert_edges(p, "forward", context, relations[0], expected);
+  assert_edges(p, "forward", context, relation, expected);
   ref_edges_free(expected);
+}
+
+static void check_relations(const problem *p, lat_context *context, lat_relation *relations[N_RELATIONS]) {
   problem centred = *p;
+  centred.support = LAT_SUPPORT_FLOOR;
   centred.size = (lat_triple){p->size.x | 1, p->size.y | 1, p->size.z | 1};
   centred.stride = lat_triple_all(1);
   centred.padding = lat_triple_all(0);
-  expected = reference(&centred, p->in, p->n_in);
+  ref_edges *expected = reference(&centred, p->in, p->n_in);
   assert_edges(&centred, "submanifold", context, relations[1], expected);
   ref_edges_free(expected);
   expected = reference(p, p->target, p->n_target);
@@ -226,20 +276,25 @@ static void check_relations(const problem *p, lat_context *context, lat_relation
   expected = reference(p, p->in, p->n_in);
   assert_edges(p, "target that is the input", context, relations[3], expected);
   ref_edges_free(expected);
-  for (int i = 0; i < N_RELATIONS; i++) assert_groups(p, context, relations[i]);
-  free(support);
+  for (int i = 0; i < N_RELATIONS; i++) {
+    if (relations[i]) assert_groups(p, context, relations[i]);
+  }
 }
 
 static void run_case(uint64_t seed, int64_t max_rows) {
   problem p;
   lat_relation *relations[N_CONTEXTS][N_RELATIONS];
+  int32_t *support = NULL;
   make_problem(seed, max_rows, &p);
-  for (int i = 0; i < N_CONTEXTS; i++) make_relations(contexts[i], &p, relations[i]);
+  int64_t n_support = expected_support(&p, &support);
+  for (int i = 0; i < N_CONTEXTS; i++) make_relations(contexts[i], &p, n_support, relations[i]);
+  if (n_support >= 0) check_forward(&p, contexts[0], relations[0][0], support, n_support);
   check_relations(&p, contexts[0], relations[0]);
   for (int i = 1; i < N_CONTEXTS; i++) {
-    for (int kind = 0; kind < N_RELATIONS; kind++)
+    for (int kind = n_support < 0; kind < N_RELATIONS; kind++)
       assert_same_pairs(&p, &relations[0][kind]->pairs, &relations[i][kind]->pairs);
   }
+  free(support);
   for (int i = 0; i < N_CONTEXTS; i++) {
     for (int kind = 0; kind < N_RELATIONS; kind++) lat_relation_release(relations[i][kind]);
   }

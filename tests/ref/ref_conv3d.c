@@ -14,7 +14,7 @@ static double weight_at(const ref_conv *p, int64_t k, int64_t ci, int64_t co) {
 
 static int64_t tap(const ref_conv *p, int axis, int64_t out, int32_t index) {
   int32_t size = p->size[axis];
-  int64_t offset = (int64_t)(size % 2 == 1 ? index - size / 2 : index) * p->dilation[axis];
+  int64_t offset = (int64_t)(size % 2 == 1 && !p->from_zero ? index - size / 2 : index) * p->dilation[axis];
   return out * p->stride[axis] + offset - p->padding[axis];
 }
 

@@ -17,6 +17,7 @@ typedef struct ref_conv {
   const int32_t *in, *out; ///< coordinate rows (batch, x, y, z)
   int64_t n_in, n_out;
   int32_t size[3], stride[3], padding[3], dilation[3];
+  int from_zero; ///< taps count from 0 for odd sizes too
   int64_t c_in, c_out;
   const double *x; ///< (n_in, c_in)
   const double *w;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ref/ref_reach.h"
 #include "ref/ref_relation.h"
 #include "support/test_support.h"
 
@@ -77,6 +78,20 @@ static void draw_geometry(uint64_t *state, const conv_problem_opts *opts, conv_p
   p->volume = (int64_t)o->kernel_size.x * o->kernel_size.y * o->kernel_size.z;
 }
 
+/// Reach support in every third problem, with kernels that multiply rows little, and bounds where they may be given.
+static void draw_support(uint64_t *state, conv_problem *p) {
+  lat_conv3d_opts *o = &p->opts;
+  if (conv_random_below(state, 3) != 0) return;
+  int32_t *sizes[3] = {&o->kernel_size.x, &o->kernel_size.y, &o->kernel_size.z};
+  for (uint64_t axis = 0; axis < 3; axis++) {
+    int32_t most = axis == p->seed % 3 ? 4 : 2;
+    if (*sizes[axis] > most) *sizes[axis] = most;
+  }
+  o->support = LAT_SUPPORT_REACH;
+  if (conv_random_below(state, 2)) o->bounds = random_triple(state, 1, 9);
+  p->volume = (int64_t)o->kernel_size.x * o->kernel_size.y * o->kernel_size.z;
+}
+
 static bool is_one(lat_triple t) {
   return t.x <= 1 && t.y <= 1 && t.z <= 1; // 0 stands for the default of strides
 }
@@ -104,7 +119,7 @@ static void draw_rows(uint64_t *state, const conv_problem_opts *opts, conv_probl
     p->n = ref_unique_rows(drawn, p->n, p->rows, NULL);
     free(drawn);
   }
-  if (!opts->submanifold && conv_random_below(state, 4) == 0) {
+  if (!opts->submanifold && p->opts.bounds.x == 0 && conv_random_below(state, 4) == 0) {
     p->n_target = conv_random_below(state, 50);
     p->target = random_rows(state, p->n_target, extent + 2, corner);
   }
@@ -114,6 +129,7 @@ conv_problem conv_problem_create(uint64_t seed, conv_problem_opts opts) {
   uint64_t state = seed * 0x2545F4914F6CDD1Du + 77;
   conv_problem p = {.seed = seed};
   draw_geometry(&state, &opts, &p);
+  if (!opts.submanifold) draw_support(&state, &p);
   draw_rows(&state, &opts, &p);
   int64_t max_channels = opts.large ? 9 : 70;
   p.c_in = 1 + conv_random_below(&state, max_channels);
@@ -128,11 +144,11 @@ conv_problem conv_problem_create(uint64_t seed, conv_problem_opts opts) {
   const lat_conv3d_opts *o = &p.opts;
   snprintf(p.text, sizeof p.text,
            "seed %llu: %lld rows, %lld to %lld channels, kernel (%d,%d,%d) stride (%d,%d,%d) padding (%d,%d,%d) %s "
-           "layout %d%s",
+           "layout %d%s%s%s",
            (unsigned long long)seed, (long long)p.n, (long long)p.c_in, (long long)p.c_out, (int)o->kernel_size.x,
            (int)o->kernel_size.y, (int)o->kernel_size.z, (int)o->stride.x, (int)o->stride.y, (int)o->stride.z,
            (int)o->padding.x, (int)o->padding.y, (int)o->padding.z, lat_dtype_name(p.dtype), p.layout,
-           p.target ? ", target" : "");
+           p.target ? ", target" : "", o->support ? ", reach" : "", o->bounds.x ? ", bounds" : "");
   return p;
 }
 
@@ -216,11 +232,33 @@ double conv_problem_value(const lat_tensor *y, int64_t index) {
   return (double)((const float *)data)[index];
 }
 
+static void to_array(lat_triple t, int32_t zero_means, int32_t out[3]) {
+  out[0] = t.x ? t.x : zero_means;
+  out[1] = t.y ? t.y : zero_means;
+  out[2] = t.z ? t.z : zero_means;
+}
+
+ref_reach conv_problem_reach(const conv_problem *p) {
+  ref_reach reach;
+  to_array(p->opts.kernel_size, 3, reach.size);
+  to_array(p->opts.stride, 1, reach.stride);
+  to_array(p->opts.padding, 0, reach.padding);
+  to_array(p->opts.dilation, 1, reach.dilation);
+  to_array(p->opts.bounds, 0, reach.bounds);
+  return reach;
+}
+
 /// The output rows that the rules ask for, malloc'ed.
 static int32_t *expected_rows(const conv_problem *p, int64_t *n) {
   const int32_t stride[3] = {p->opts.stride.x ? p->opts.stride.x : 1, p->opts.stride.y ? p->opts.stride.y : 1,
                              p->opts.stride.z ? p->opts.stride.z : 1};
   const int32_t *source = p->target ? p->target : p->rows;
+  if (p->opts.support == LAT_SUPPORT_REACH && !p->target && !is_pointwise(p)) {
+    ref_reach reach = conv_problem_reach(p);
+    int32_t *reached = NULL;
+    *n = ref_reach_support(p->rows, p->n, &reach, &reached);
+    return reached;
+  }
   *n = p->target ? p->n_target : p->n;
   int32_t *rows = allocate(4 * *n, sizeof *rows);
   bool keeps = is_one(p->opts.stride) && is_zero(p->opts.padding);
@@ -230,12 +268,6 @@ static int32_t *expected_rows(const conv_problem *p, int64_t *n) {
     *n = ref_floor_support(p->rows, p->n, stride, rows);
   }
   return rows;
-}
-
-static void to_array(lat_triple t, int32_t zero_means, int32_t out[3]) {
-  out[0] = t.x ? t.x : zero_means;
-  out[1] = t.y ? t.y : zero_means;
-  out[2] = t.z ? t.z : zero_means;
 }
 
 void conv_problem_check(const conv_problem *p, const lat_tensor *y, bool exact) {
@@ -254,6 +286,7 @@ void conv_problem_check(const conv_problem *p, const lat_tensor *y, bool exact) 
                   .x = p->x,
                   .w = p->w,
                   .bias = p->has_bias ? p->bias : NULL,
+                  .from_zero = p->opts.support == LAT_SUPPORT_REACH,
                   .layout = p->layout == 1 ? REF_WEIGHT_KERNEL_IN_OUT : REF_WEIGHT_OUT_KERNEL_IN};
   to_array(p->opts.kernel_size, 3, ref.size);
   to_array(p->opts.stride, 1, ref.stride);

@@ -8,6 +8,7 @@
 #include <lattice/conv.h>
 
 #include "ref/ref_conv3d.h"
+#include "ref/ref_reach.h"
 
 /// One problem. Buffers are malloc'ed; values are exact in the feature dtype.
 typedef struct conv_problem {
@@ -23,7 +24,7 @@ typedef struct conv_problem {
   int layout; ///< 0: (C_out, Kx, Ky, Kz, C_in), 1: (K, C_in, C_out), 2: (C_out, C_in)
   bool has_bias;
   double *x, *w, *bias;
-  char text[192]; ///< for messages
+  char text[224]; ///< for messages
 } conv_problem;
 
 /// What kinds of problems are drawn.
@@ -43,6 +44,9 @@ lat_tensor *conv_problem_run(lat_context *context, const conv_problem *problem, 
 
 /// Asserts that `y` lies within rounding of the naive answer, and, where `exact`, that it equals it.
 void conv_problem_check(const conv_problem *problem, const lat_tensor *y, bool exact);
+
+/// Geometry of a problem for the naive reach functions.
+ref_reach conv_problem_reach(const conv_problem *problem);
 
 /// Element `index` of y's features.
 double conv_problem_value(const lat_tensor *y, int64_t index);

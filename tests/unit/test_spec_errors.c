@@ -131,8 +131,9 @@ static void test_overflow_after_scaling(void **state) {
 // --- section 3 ---
 
 static lat_status forward_with(int32_t size, int32_t stride, int32_t padding, int32_t dilation) {
-  lat_kernel_opts opts = {sizeof opts, triple(size, 3, 3), triple(1, stride, 1), triple(0, 0, padding),
-                          triple(dilation, 1, 1)};
+  lat_kernel_opts opts = {
+      sizeof opts,       triple(size, 3, 3), triple(1, stride, 1), triple(0, 0, padding), triple(dilation, 1, 1),
+      LAT_SUPPORT_FLOOR, {0, 0, 0}};
   return lat_relation_create_forward(line.context, line.coords, &opts, &out.relation);
 }
 
@@ -169,7 +170,7 @@ typedef lat_status (*conv_fn)(lat_context *, const lat_tensor *, const lat_weigh
                               const lat_conv3d_opts *, lat_tensor **);
 
 static const lat_conv3d_opts taps_of_three = {
-    sizeof taps_of_three, {3, 1, 1}, {0, 0, 0}, {0, 0, 0}, {0, 0, 0}, NULL, 0, 0};
+    sizeof taps_of_three, {3, 1, 1}, {0, 0, 0}, {0, 0, 0}, {0, 0, 0}, NULL, 0, 0, LAT_SUPPORT_FLOOR, {0, 0, 0}};
 
 /// A convolution of `x` with a dense weight of zeros.
 static lat_status conv(conv_fn call, const lat_tensor *x, lat_dtype dtype, int32_t rank, const int64_t *shape,

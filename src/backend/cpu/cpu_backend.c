@@ -12,6 +12,7 @@ static const lat__backend cpu_backend = {
     .order_create = lat__cpu_order_create,
     .order_destroy = lat__cpu_order_destroy,
     .downsample = lat__cpu_downsample,
+    .reach = lat__cpu_reach,
     .relation_build = lat__cpu_relation_build,
     .transposed_build = lat__cpu_transposed_build,
     .target_transposed_build = lat__cpu_target_transposed_build,

@@ -20,6 +20,10 @@ void lat__cpu_order_destroy(lat__coord_order *order);
 lat_status lat__cpu_downsample(lat_context *context, const lat__coord_order *order, lat_triple divisor,
                                int32_t **out_rows, int64_t *n_out, lat__coord_order **out_order);
 
+// cpu_reach.c
+lat_status lat__cpu_reach(lat_context *context, const lat__reach_desc *desc, int32_t **out_rows, int64_t *n_out,
+                          lat__coord_order **out_order);
+
 // cpu_relation.c
 lat_status lat__cpu_relation_build(lat_context *context, const lat__relation_desc *desc, lat__pairs *out);
 

@@ -54,8 +54,8 @@ typedef struct slab_match {
   int64_t i, i_end;      ///< input columns
 } slab_match;
 
-static axis_map make_axis(int32_t size, int32_t stride, int32_t padding, int32_t dilation) {
-  int64_t centre = size % 2 ? size / 2 : 0;
+static axis_map make_axis(int32_t size, int32_t stride, int32_t padding, int32_t dilation, bool taps_from_zero) {
+  int64_t centre = size % 2 && !taps_from_zero ? size / 2 : 0;
   return (axis_map){stride, -centre * dilation - padding, dilation, size};
 }
 
@@ -240,7 +240,7 @@ static void walk_chunks(void *arg, int64_t begin, int64_t end, int worker) {
 /// True when the outputs are the inputs and the kernel is symmetric about an element that meets the row itself.
 static bool is_mirrored(const lat__relation_desc *desc) {
   lat_triple size = desc->kernel_size, stride = desc->stride, padding = desc->padding;
-  bool odd = size.x % 2 && size.y % 2 && size.z % 2;
+  bool odd = !desc->taps_from_zero && size.x % 2 && size.y % 2 && size.z % 2;
   return odd && desc->in_order == desc->out_order && stride.x == 1 && stride.y == 1 && stride.z == 1 && !padding.x &&
          !padding.y && !padding.z;
 }
@@ -259,11 +259,12 @@ static lat_status sink_status(const lat__pair_sink *sink) {
 lat_status lat__cpu_relation_build(lat_context *context, const lat__relation_desc *desc, lat__pairs *out) {
   lat_status status = LAT_STATUS_OK;
   lat_triple size = desc->kernel_size, stride = desc->stride, padding = desc->padding, dilation = desc->dilation;
+  bool from_zero = desc->taps_from_zero;
   walk w = {.in = desc->in_order,
             .out = desc->out_order,
-            .x = make_axis(size.x, stride.x, padding.x, dilation.x),
-            .y = make_axis(size.y, stride.y, padding.y, dilation.y),
-            .z = make_axis(size.z, stride.z, padding.z, dilation.z),
+            .x = make_axis(size.x, stride.x, padding.x, dilation.x, from_zero),
+            .y = make_axis(size.y, stride.y, padding.y, dilation.y, from_zero),
+            .z = make_axis(size.z, stride.z, padding.z, dilation.z, from_zero),
             .mirrored = is_mirrored(desc)};
   int64_t n_chunks = w.in->n_leaves > 0 ? choose_chunks(context, w.out->n_columns) : 0;
   int64_t page_pairs = lat__max_i64(LAT__PAIR_RESERVE, lat__min_i64(MAX_PAGE_PAIRS, w.out->n_leaves));
