@@ -63,6 +63,13 @@ struct lat__backend {
   // Features.
 
   lat_status (*conv)(lat_context *context, const lat__conv_desc *desc);
+  /// What `conv` would make of the weight on every call (no rows are looked at). `desc` may have another x, y, residual
+  /// and row counts when it comes back with it.
+  lat_status (*conv_pack)(lat_context *context, const lat__conv_desc *desc, lat__conv_packed **out);
+  void (*conv_packed_destroy)(lat_context *context, lat__conv_packed *packed);
+  int64_t (*conv_packed_bytes)(const lat__conv_packed *packed);
+  /// Bytes that `conv` works in for `desc` with its `packed`, threads as in `context`.
+  lat_status (*conv_workspace)(lat_context *context, const lat__conv_desc *desc, size_t *bytes);
   lat_status (*conv_grad)(lat_context *context, const lat__conv_grad_desc *desc);
   lat_status (*conv_norm_grad)(lat_context *context, const lat__conv_norm_grad_desc *desc);
   /// Writes the name of the algorithm that `conv` takes for `desc` into `text`. Of the pair lists it looks at whether

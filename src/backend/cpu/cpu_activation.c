@@ -18,23 +18,6 @@ typedef struct activation_job {
   lat__activation_args args;
 } activation_job;
 
-static void forward_tile(const activation_job *job, int64_t n, const float *x, float *y) {
-  switch (job->args.kind) {
-  case LAT_ACTIVATION_GELU:
-    job->kernels->gelu_erf_f32(n, x, y);
-    break;
-  case LAT_ACTIVATION_GELU_TANH:
-    job->kernels->gelu_tanh_f32(n, x, y);
-    break;
-  case LAT_ACTIVATION_GELU_FAST:
-    job->kernels->gelu_fast_f32(n, x, y);
-    break;
-  default:
-    job->kernels->activate_f32(&job->args, n, x, y);
-    break;
-  }
-}
-
 static void activation_range(void *arg, int64_t begin, int64_t end, int worker) {
   const activation_job *job = arg;
   const lat__activation_desc *desc = job->desc;
@@ -48,7 +31,7 @@ static void activation_range(void *arg, int64_t begin, int64_t end, int worker) 
       const float *grad = lat__cpu_widen(job->kernels, desc->dtype_grad, desc->grad, first, n, wide_grad);
       job->kernels->activate_slope_f32(&job->args, n, x, grad, y);
     } else {
-      forward_tile(job, n, x, y);
+      lat__cpu_activate(job->kernels, &job->args, n, x, y);
     }
     lat__cpu_narrow(job->kernels, desc->dtype, y, n, desc->y, first);
   }

@@ -35,6 +35,12 @@ lat_status lat__cpu_gather(lat_context *context, const lat__gather_desc *desc);
 // cpu_conv.c
 lat_status lat__cpu_conv(lat_context *context, const lat__conv_desc *desc);
 void lat__cpu_conv_algorithm(lat_context *context, const lat__conv_desc *desc, char *text, size_t text_bytes);
+lat_status lat__cpu_conv_workspace(lat_context *context, const lat__conv_desc *desc, size_t *bytes);
+
+// cpu_conv_packed.c
+lat_status lat__cpu_conv_packed_create(lat_context *context, const lat__conv_desc *desc, lat__conv_packed **out);
+void lat__cpu_conv_packed_destroy(lat_context *context, lat__conv_packed *packed);
+int64_t lat__cpu_conv_packed_bytes(const lat__conv_packed *packed);
 
 // cpu_conv_normalized.c
 lat_status lat__cpu_conv_norm_grad(lat_context *context, const lat__conv_norm_grad_desc *desc);

@@ -14,6 +14,7 @@
 #include "backend/cpu/cpu_rows.h"
 #include "core/alloc.h"
 #include "core/checked.h"
+#include "core/compiler.h"
 #include "core/context_internal.h"
 #include "core/thread.h"
 
@@ -23,18 +24,8 @@
 #define PASS_FLOATS 4096
 /// A multiple of every tile's rows.
 #define PASS_ROWS_STEP 24
-
-typedef struct conv_job {
-  const lat__conv_desc *desc;
-  const lat__cpu_kernels *kernels;
-  lat__cpu_conv_shape shape;
-  const float *panels; ///< packed weights
-  bool depthwise;      ///< one input channel for each output channel: panels are plain rows of weights
-  int64_t columns;     ///< of a row of sums
-  int64_t pass_rows;   ///< pairs that one kernel call takes
-  float *sums;         ///< (threads, block rows, columns); NULL: y holds the sums
-  float *rows;         ///< (threads, pass_rows, c_in) widened inputs; NULL: x is float32
-} conv_job;
+/// Floats of a tile of the epilogue.
+#define TILE_FLOATS 2048
 
 /// Pairs of one kernel element within one block; NULL lists: row p meets row p.
 typedef struct pair_list {
@@ -44,7 +35,7 @@ typedef struct pair_list {
   int64_t n_ahead; ///< entries from in_rows to the end of all lists
 } pair_list;
 
-static pair_list list_of(const conv_job *job, int64_t block, int64_t n_rows, int32_t k) {
+static pair_list list_of(const lat__cpu_conv_job *job, int64_t block, int64_t n_rows, int32_t k) {
   const lat__pairs *pairs = job->desc->pairs;
   if (!pairs) return (pair_list){NULL, NULL, n_rows, 0};
   const int64_t *offset = pairs->offsets + block * pairs->n_kernels + k;
@@ -53,17 +44,19 @@ static pair_list list_of(const conv_job *job, int64_t block, int64_t n_rows, int
 }
 
 /// One kernel call for every group; `args` has what they share.
-static void run_groups(const conv_job *job, int32_t k, lat__gather_gemm_args args) {
-  const lat__cpu_conv_shape *shape = &job->shape;
-  args.w = job->panels + k * shape->kernel_floats;
-  if (job->depthwise) {
-    job->kernels->depthwise_rows_f32(args.x, args.in_rows, args.out_rows, args.n_pairs, job->columns, args.w, args.y);
+static void run_groups(const lat__cpu_conv_job *job, int32_t k, lat__gather_gemm_args args) {
+  const lat__conv_packed *packed = job->packed;
+  const lat__cpu_conv_shape *shape = &packed->shape;
+  args.w = packed->panels + k * shape->kernel_floats;
+  if (packed->depthwise) {
+    packed->kernels->depthwise_rows_f32(args.x, args.in_rows, args.out_rows, args.n_pairs, packed->columns, args.w,
+                                        args.y);
     return;
   }
   args.c_in = shape->depth;
   args.columns = shape->group_columns;
   for (int64_t group = 0; group < shape->groups; group++) {
-    job->kernels->gather_gemm_f32(&args);
+    packed->kernels->gather_gemm_f32(&args);
     args.x += shape->depth;
     args.w += shape->depth * shape->group_columns;
     args.y += shape->group_columns;
@@ -71,10 +64,10 @@ static void run_groups(const conv_job *job, int32_t k, lat__gather_gemm_args arg
 }
 
 /// sums += x W_k over one pair list.
-static void run_list(const conv_job *job, const pair_list *list, int64_t first_row, int32_t k, float *sums,
+static void run_list(const lat__cpu_conv_job *job, const pair_list *list, int64_t first_row, int32_t k, float *sums,
                      float *widened) {
   const lat__conv_desc *desc = job->desc;
-  int64_t c_in = desc->c_in;
+  int64_t c_in = desc->c_in, columns = job->packed->columns;
   bool repeats = desc->pairs && desc->pairs->repeats;
   for (int64_t p = 0, n = 0; p < list->n_pairs; p += n) {
     n = lat__min_i64(job->pass_rows, list->n_pairs - p);
@@ -85,13 +78,13 @@ static void run_list(const conv_job *job, const pair_list *list, int64_t first_r
         .out_rows = list->out_rows ? list->out_rows + p : NULL,
         .n_pairs = n,
         .n_ahead = list->n_ahead - p,
-        .y = list->out_rows ? sums : sums + p * job->columns,
-        .y_stride = job->columns,
+        .y = list->out_rows ? sums : sums + p * columns,
+        .y_stride = columns,
     };
     int64_t first = list->in_rows ? 0 : (first_row + p) * c_in;
     if (widened) {
-      lat__cpu_widen_rows(job->kernels, desc->dtype, (const uint16_t *)desc->x + first, args.in_rows, args.n_pairs,
-                          c_in, widened);
+      lat__cpu_widen_rows(job->packed->kernels, desc->dtype, (const uint16_t *)desc->x + first, args.in_rows,
+                          args.n_pairs, c_in, widened);
       args.x = widened;
       args.in_rows = NULL;
       args.n_ahead = 0;
@@ -102,57 +95,48 @@ static void run_list(const conv_job *job, const pair_list *list, int64_t first_r
   }
 }
 
-/// Moves the sums of every group behind those of the group before: between them lie columns that fill up vectors.
-static void close_gaps(const conv_job *job, int64_t n_rows, float *sums) {
-  const lat__cpu_conv_shape *shape = &job->shape;
-  for (int64_t r = 0; r < n_rows; r++, sums += job->columns) {
-    for (int64_t group = 1; group < shape->groups; group++) {
-      memmove(sums + group * shape->width, sums + group * shape->group_columns, (size_t)shape->width * sizeof *sums);
-    }
+/// squares += the squares of W_k for every pair of a list: a row of one channel, 1, at the step 0.
+static void run_squares(const lat__cpu_conv_job *job, const pair_list *list, int32_t k, float *squares) {
+  static const float one = 1.0f;
+  const lat__conv_packed *packed = job->packed;
+  bool repeats = job->desc->pairs && job->desc->pairs->repeats;
+  for (int64_t p = 0, n = 0; p < list->n_pairs; p += n) {
+    n = list->n_pairs - p;
+    if (repeats) n = lat__cpu_distinct_prefix(list->out_rows + p, n);
+    lat__gather_gemm_args args = {.x = &one,
+                                  .in_rows = list->in_rows ? list->in_rows + p : NULL,
+                                  .out_rows = list->out_rows ? list->out_rows + p : NULL,
+                                  .n_pairs = n,
+                                  .w = packed->squares + k * packed->square_columns,
+                                  .c_in = 1,
+                                  .columns = packed->square_columns,
+                                  .y = list->out_rows ? squares : squares + p * packed->square_columns,
+                                  .y_stride = packed->square_columns};
+    packed->kernels->gather_gemm_f32(&args);
   }
 }
 
-static void finish_block(const conv_job *job, int64_t first_row, int64_t n_rows, float *sums) {
+static void run_block(const lat__cpu_conv_job *job, int64_t block, int worker) {
   const lat__conv_desc *desc = job->desc;
-  if (job->columns != desc->c_out && job->shape.groups > 1) close_gaps(job, n_rows, sums);
-  int64_t offset = first_row * desc->c_out;
-  if (desc->dtype_out != LAT_DTYPE_F32) {
-    lat__cpu_finish_rows(job->kernels, desc->dtype_out, sums, job->columns, desc->bias, n_rows, desc->c_out,
-                         (uint16_t *)desc->y + offset);
-  } else if (job->sums || desc->bias) {
-    job->kernels->finish_rows_f32(sums, job->columns, desc->bias, n_rows, desc->c_out, (float *)desc->y + offset);
+  const lat__conv_packed *packed = job->packed;
+  int64_t first_row = block * LAT__PAIR_BLOCK_ROWS;
+  int64_t n_rows = lat__min_i64(LAT__PAIR_BLOCK_ROWS, desc->n_out - first_row);
+  float *widened = job->widened_at >= 0 ? lat__cpu_conv_scratch(job, worker, job->widened_at) : NULL;
+  float *squares = job->squares_at >= 0 ? lat__cpu_conv_scratch(job, worker, job->squares_at) : NULL;
+  float *sums =
+      job->sums_at >= 0 ? lat__cpu_conv_scratch(job, worker, job->sums_at) : (float *)desc->y + first_row * desc->c_out;
+  memset(sums, 0, (size_t)(n_rows * packed->columns) * sizeof *sums);
+  if (squares) memset(squares, 0, (size_t)(n_rows * packed->square_columns) * sizeof *squares);
+  for (int32_t k = 0; k < desc->n_kernels; k++) {
+    pair_list list = list_of(job, block, n_rows, k);
+    run_list(job, &list, first_row, k, sums, widened);
+    if (squares) run_squares(job, &list, k, squares);
   }
+  lat__cpu_conv_finish(job, worker, first_row, n_rows, sums);
 }
 
 static void run_blocks(void *arg, int64_t begin, int64_t end, int worker) {
-  const conv_job *job = arg;
-  const lat__conv_desc *desc = job->desc;
-  float *widened = job->rows ? job->rows + worker * job->pass_rows * desc->c_in : NULL;
-  for (int64_t block = begin; block < end; block++) {
-    int64_t first_row = block * LAT__PAIR_BLOCK_ROWS;
-    int64_t n_rows = lat__min_i64(LAT__PAIR_BLOCK_ROWS, desc->n_out - first_row);
-    float *sums = job->sums ? job->sums + worker * LAT__PAIR_BLOCK_ROWS * job->columns
-                            : (float *)desc->y + first_row * desc->c_out;
-    memset(sums, 0, (size_t)(n_rows * job->columns) * sizeof *sums);
-    for (int32_t k = 0; k < desc->n_kernels; k++) {
-      pair_list list = list_of(job, block, n_rows, k);
-      run_list(job, &list, first_row, k, sums, widened);
-    }
-    finish_block(job, first_row, n_rows, sums);
-  }
-}
-
-/// Scratch of `rows` x `columns` floats for every worker.
-static lat_status alloc_scratch(lat_context *context, int64_t n_workers, int64_t rows, int64_t columns, float **out) {
-  int64_t n_floats = 0;
-  void *memory = NULL;
-  if (!lat__mul_i64(rows * n_workers, columns, &n_floats)) {
-    return lat_fail(LAT_STATUS_OVERFLOW, "conv: scratch: got %lld columns, expected a size within int64",
-                    (long long)columns);
-  }
-  lat_status status = lat__alloc_items(context, "conv", n_floats, sizeof(float), &memory);
-  *out = memory;
-  return status;
+  for (int64_t block = begin; block < end; block++) run_block(arg, block, worker);
 }
 
 static int64_t work_of(const lat__conv_desc *desc) {
@@ -164,46 +148,71 @@ static int64_t work_of(const lat__conv_desc *desc) {
   return work;
 }
 
-static bool is_depthwise(const lat__conv_desc *desc) {
-  return desc->groups > 1 && desc->groups == desc->c_in && desc->groups == desc->c_out;
+/// Adds a part of `rows` x `columns` floats to every worker's scratch; false when its size leaves int64.
+static bool add_part(lat__cpu_conv_job *job, int64_t rows, int64_t columns, int64_t *at) {
+  const int64_t line = LAT_ALIGN / sizeof(float); // parts begin on a cache line
+  int64_t n_floats = 0;
+  *at = job->worker_floats;
+  return lat__mul_i64(rows, columns, &n_floats) && lat__add_i64(n_floats, line - 1, &n_floats) &&
+         lat__add_i64(job->worker_floats, n_floats / line * line, &job->worker_floats);
 }
 
-/// Weights as the kernel of the job reads them.
-static lat_status open_weights(lat_context *context, conv_job *job, float **panels) {
-  lat__conv_desc weight = *job->desc;
-  if (job->depthwise) {
-    weight.c_in = weight.groups = 1;  // panels one row deep: (n_kernels, columns)
-    weight.weight.transposed = false; // one number for each channel reads the same either way
+/// Cuts the work of `desc` for the threads of `context`. `*n_floats` is the scratch of all workers.
+static lat_status open_job(const lat_context *context, const lat__conv_desc *desc, const lat__conv_packed *packed,
+                           lat__cpu_conv_job *job, int64_t *n_floats) {
+  int64_t n_blocks = lat__ceil_div_i64(desc->n_out, LAT__PAIR_BLOCK_ROWS);
+  int64_t steps = PASS_FLOATS / PASS_ROWS_STEP / lat__max_i64(1, desc->c_in);
+  *job = (lat__cpu_conv_job){.desc = desc, .packed = packed, .n_blocks = n_blocks};
+  job->grain = work_of(desc) < SERIAL_WORK ? lat__max_i64(1, n_blocks) : 1;
+  job->n_workers = lat__min_i64(context->n_threads, lat__ceil_div_i64(n_blocks, job->grain));
+  job->pass_rows = lat__min_i64(LAT__PAIR_BLOCK_ROWS, lat__max_i64(1, steps) * PASS_ROWS_STEP);
+  job->tile_rows = lat__max_i64(1, TILE_FLOATS / lat__max_i64(1, desc->c_out));
+  job->sums_at = job->squares_at = job->widened_at = job->tiles_at = -1;
+  bool fits = true;
+  if (desc->dtype_out != LAT_DTYPE_F32 || packed->columns != desc->c_out) {
+    fits = add_part(job, LAT__PAIR_BLOCK_ROWS, packed->columns, &job->sums_at);
   }
-  lat_status status = lat__cpu_conv_shape_of(&weight, job->kernels, &job->shape);
-  if (!status) status = lat__cpu_conv_pack(context, &weight, job->kernels, panels);
-  job->columns = job->depthwise ? weight.c_out : job->shape.columns;
-  return status;
+  if (packed->squares) fits = fits && add_part(job, LAT__PAIR_BLOCK_ROWS, packed->square_columns, &job->squares_at);
+  if (desc->dtype != LAT_DTYPE_F32) fits = fits && add_part(job, job->pass_rows, desc->c_in, &job->widened_at);
+  if (desc->epilogue) fits = fits && add_part(job, 2 * job->tile_rows, desc->c_out, &job->tiles_at);
+  if (fits && lat__mul_i64(job->worker_floats, job->n_workers, n_floats)) return LAT_STATUS_OK;
+  return lat_fail(LAT_STATUS_OVERFLOW, "conv: scratch: got %lld channels to %lld, expected a size within int64",
+                  (long long)desc->c_in, (long long)desc->c_out);
+}
+
+lat_status lat__cpu_conv_workspace(lat_context *context, const lat__conv_desc *desc, size_t *bytes) {
+  lat__cpu_conv_job job;
+  int64_t n_floats = 0;
+  *bytes = 0;
+  lat_status status = open_job(context, desc, desc->packed, &job, &n_floats);
+  if (status) return status;
+  if (n_floats > 0 && (!lat__bytes_of(n_floats, sizeof(float), bytes) || *bytes > SIZE_MAX - LAT_ALIGN)) {
+    return lat_fail(LAT_STATUS_OVERFLOW, "conv: scratch: got %lld floats, expected a size within size_t",
+                    (long long)n_floats);
+  }
+  if (n_floats > 0) *bytes += LAT_ALIGN; // room to align what the caller gives
+  return LAT_STATUS_OK;
 }
 
 /// What the algorithms share: they differ in whether rows meet through pair lists, and in the kernel.
-static lat_status run_gemm(lat_context *context, const lat__conv_desc *desc, const lat__cpu_kernels *kernels) {
+static lat_status run_gemm(lat_context *context, const lat__conv_desc *desc) {
   lat_status status = LAT_STATUS_OK;
-  float *panels = NULL;
-  conv_job job = {.desc = desc, .kernels = kernels, .depthwise = is_depthwise(desc)};
-  LAT_TRY(open_weights(context, &job, &panels), done);
-  job.panels = panels;
-  int64_t n_blocks = lat__ceil_div_i64(desc->n_out, LAT__PAIR_BLOCK_ROWS);
-  int64_t grain = work_of(desc) < SERIAL_WORK ? lat__max_i64(1, n_blocks) : 1;
-  int64_t n_workers = lat__min_i64(context->n_threads, lat__ceil_div_i64(n_blocks, grain));
-  if (desc->dtype_out != LAT_DTYPE_F32 || job.columns != desc->c_out) {
-    LAT_TRY(alloc_scratch(context, n_workers, LAT__PAIR_BLOCK_ROWS, job.columns, &job.sums), done);
+  lat__conv_packed own = {.panels = NULL};
+  lat__cpu_conv_job job;
+  int64_t n_floats = 0;
+  void *memory = NULL;
+  if (!desc->packed) LAT_TRY(lat__cpu_conv_packed_open(context, desc, &own), done);
+  LAT_TRY(open_job(context, desc, desc->packed ? desc->packed : &own, &job, &n_floats), done);
+  if (desc->workspace) {
+    job.scratch = (float *)(((uintptr_t)desc->workspace + LAT_ALIGN - 1) / LAT_ALIGN * LAT_ALIGN);
+  } else if (n_floats > 0) {
+    LAT_TRY(lat__alloc_items(context, "conv", n_floats, sizeof(float), &memory), done);
+    job.scratch = memory;
   }
-  int64_t steps = PASS_FLOATS / PASS_ROWS_STEP / lat__max_i64(1, desc->c_in);
-  job.pass_rows = lat__min_i64(LAT__PAIR_BLOCK_ROWS, lat__max_i64(1, steps) * PASS_ROWS_STEP);
-  if (desc->dtype != LAT_DTYPE_F32) {
-    LAT_TRY(alloc_scratch(context, n_workers, job.pass_rows, desc->c_in, &job.rows), done);
-  }
-  lat__parallel_for(context, n_blocks, grain, run_blocks, &job);
+  lat__parallel_for(context, job.n_blocks, job.grain, run_blocks, &job);
 done:
-  lat__free(context, job.rows);
-  lat__free(context, job.sums);
-  lat__free(context, panels);
+  lat__free(context, memory);
+  lat__cpu_conv_packed_close(context, &own);
   return status;
 }
 
@@ -211,8 +220,12 @@ done:
 typedef struct conv_candidate {
   const char *name;
   const char *(*refusal)(const lat__conv_desc *desc); ///< NULL: it can; else why not
-  lat_status (*run)(lat_context *context, const lat__conv_desc *desc, const lat__cpu_kernels *kernels);
+  lat_status (*run)(lat_context *context, const lat__conv_desc *desc);
 } conv_candidate;
+
+static bool is_depthwise(const lat__conv_desc *desc) {
+  return desc->groups > 1 && desc->groups == desc->c_in && desc->groups == desc->c_out;
+}
 
 static const char *refuse_depthwise(const lat__conv_desc *desc) {
   return is_depthwise(desc) ? NULL : "channels mix";
@@ -240,7 +253,7 @@ static const conv_candidate *choose(const lat__conv_desc *desc) {
 }
 
 void lat__cpu_conv_algorithm(lat_context *context, const lat__conv_desc *desc, char *text, size_t text_bytes) {
-  const lat__cpu_kernels *kernels = lat__cpu_kernels_of(context->cpu_level);
+  const lat__cpu_kernels *kernels = desc->packed ? desc->packed->kernels : lat__cpu_kernels_for(context);
   const char *dtype = desc->dtype == LAT_DTYPE_F32 ? "f32" : desc->dtype == LAT_DTYPE_F16 ? "f16" : "bf16";
   const char *weights = "";
   if (desc->weight.form == LAT__WEIGHT_PACKED) weights = desc->weight.bits == 4 ? "_w4" : "_w8";
@@ -250,6 +263,6 @@ void lat__cpu_conv_algorithm(lat_context *context, const lat__conv_desc *desc, c
 
 lat_status lat__cpu_conv(lat_context *context, const lat__conv_desc *desc) {
   if (desc->n_out == 0 || desc->c_out == 0) return LAT_STATUS_OK;
-  if (desc->norm_eps > 0.0f) return lat__cpu_conv_normalized(context, desc, lat__cpu_kernels_of(context->cpu_level));
-  return choose(desc)->run(context, desc, lat__cpu_kernels_of(context->cpu_level));
+  if (desc->norm_tangent) return lat__cpu_conv_normalized_jvp(context, desc);
+  return choose(desc)->run(context, desc);
 }

@@ -1,4 +1,4 @@
-/// Convolution on the CPU: what its two source files share.
+/// Convolution on the CPU: what its source files share.
 #ifndef LATTICE_BACKEND_CPU_CPU_CONV_H
 #define LATTICE_BACKEND_CPU_CPU_CONV_H
 
@@ -23,8 +23,52 @@ LAT_CHECKED lat_status lat__cpu_conv_shape_of(const lat__conv_desc *desc, const 
 LAT_CHECKED lat_status lat__cpu_conv_pack(lat_context *context, const lat__conv_desc *desc,
                                           const lat__cpu_kernels *kernels, float **out);
 
-/// A convolution whose `norm_eps` is above 0.
-LAT_CHECKED lat_status lat__cpu_conv_normalized(lat_context *context, const lat__conv_desc *desc,
-                                                const lat__cpu_kernels *kernels);
+/// `*out` = for every kernel element and output channel the sum over ci of weight times `other` (in the weight's form and
+/// dtype), (n_kernels, c_out): from lat__alloc, it belongs to the caller.
+LAT_CHECKED lat_status lat__cpu_conv_products(lat_context *context, const lat__conv_desc *desc, const void *other,
+                                              float **out);
+
+/// A convolution with a `norm_tangent`.
+LAT_CHECKED lat_status lat__cpu_conv_normalized_jvp(lat_context *context, const lat__conv_desc *desc);
+
+/// What a convolution prepares once. It keeps the kernels that it was made for: panels differ between the levels.
+struct lat__conv_packed {
+  const lat__cpu_kernels *kernels;
+  lat__cpu_conv_shape shape;
+  bool depthwise;         ///< one input channel for each output channel: panels are plain rows of weights
+  int64_t columns;        ///< of a row of sums
+  float *panels;          ///< lat__cpu_conv_pack, or rows of weights
+  int64_t square_columns; ///< c_out rounded up to vectors
+  float *squares;         ///< normalized: panels one row deep of the sums over ci of W[k, ci, co]^2; else NULL
+  int64_t bytes;          ///< of both
+};
+
+/// Fills `packed` for `desc`; close it whatever comes back.
+LAT_CHECKED lat_status lat__cpu_conv_packed_open(lat_context *context, const lat__conv_desc *desc,
+                                                 lat__conv_packed *packed);
+void lat__cpu_conv_packed_close(lat_context *context, lat__conv_packed *packed);
+
+/// One call: how its work is cut, and what each worker has for itself (offsets into its floats, -1: nothing).
+typedef struct lat__cpu_conv_job {
+  const lat__conv_desc *desc;
+  const lat__conv_packed *packed;
+  int64_t n_blocks, grain, n_workers;
+  int64_t pass_rows;     ///< pairs that one kernel call takes
+  int64_t tile_rows;     ///< rows that the epilogue takes at a time
+  int64_t sums_at;       ///< (block rows, columns); -1: y holds the sums
+  int64_t squares_at;    ///< normalized: (block rows, square_columns)
+  int64_t widened_at;    ///< (pass_rows, c_in) inputs in float32
+  int64_t tiles_at;      ///< two tiles of (tile_rows, c_out)
+  int64_t worker_floats; ///< of one worker
+  float *scratch;        ///< (n_workers, worker_floats)
+} lat__cpu_conv_job;
+
+/// Finished rows of a block: division, bias, rounding, epilogue, into y.
+void lat__cpu_conv_finish(const lat__cpu_conv_job *job, int worker, int64_t first_row, int64_t n_rows, float *sums);
+
+/// Floats of a worker from an offset of the job.
+static inline float *lat__cpu_conv_scratch(const lat__cpu_conv_job *job, int worker, int64_t at) {
+  return job->scratch + worker * job->worker_floats + at;
+}
 
 #endif

@@ -1,4 +1,5 @@
-// Normalized convolution: Y = S / sqrt(D + eps), + bias, one rounding; its forward-mode product; what its gradients need.
+// Normalized convolution, Y = S / sqrt(D + eps): its forward-mode product and what its gradients need. (cpu_conv.c runs it
+// forward.)
 //
 // S is the relation sum of x W; D[o, co] is the sum of W[k, ci, co]^2 over the edges of o and over ci. D depends on which
 // edges there are, not on x: a convolution of one channel of ones with the weight sum over ci of W[k, ci, co]^2. With a
@@ -56,12 +57,22 @@ static lat_status alloc_floats(lat_context *context, int64_t rows, int64_t colum
   return status;
 }
 
+lat_status lat__cpu_conv_products(lat_context *context, const lat__conv_desc *desc, const void *other, float **out) {
+  lat_status status = alloc_floats(context, desc->n_kernels, desc->c_out, out);
+  if (status) return status;
+  product_job job = {desc, other, desc->c_in / lat__max_i64(1, desc->groups), *out};
+  int64_t grain = lat__max_i64(1, PRODUCT_GRAIN / lat__max_i64(1, job.depth));
+  lat__parallel_for(context, desc->n_kernels * desc->c_out, grain, product_range, &job);
+  return status;
+}
+
 /// `*out` = S, (n_out, c_out).
 static lat_status sum_features(lat_context *context, const lat__conv_desc *desc, float **out) {
   lat_status status = alloc_floats(context, desc->n_out, desc->c_out, out);
   if (status) return status;
   lat__conv_desc sum = *desc;
   sum.norm_eps = 0.0f;
+  sum.norm_tangent = NULL;
   sum.bias = NULL;
   sum.dtype_out = LAT_DTYPE_F32;
   sum.y = *out;
@@ -74,13 +85,11 @@ static lat_status sum_products(lat_context *context, const lat__conv_desc *desc,
   float *ones = NULL, *products = NULL;
   LAT_TRY(alloc_floats(context, desc->n_out, desc->c_out, out), done);
   LAT_TRY(alloc_floats(context, desc->n_in, 1, &ones), done);
-  LAT_TRY(alloc_floats(context, desc->n_kernels, desc->c_out, &products), done);
-  product_job job = {desc, other, desc->c_in / lat__max_i64(1, desc->groups), products};
-  int64_t grain = lat__max_i64(1, PRODUCT_GRAIN / lat__max_i64(1, job.depth));
-  lat__parallel_for(context, desc->n_kernels * desc->c_out, grain, product_range, &job);
+  LAT_TRY(lat__cpu_conv_products(context, desc, other, &products), done);
   for (int64_t r = 0; r < desc->n_in; r++) ones[r] = 1.0f;
   lat__conv_desc sum = *desc;
   sum.norm_eps = 0.0f;
+  sum.norm_tangent = NULL;
   sum.bias = NULL;
   sum.c_in = sum.groups = 1;
   sum.dtype = sum.dtype_out = LAT_DTYPE_F32;
@@ -94,12 +103,12 @@ done:
   return status;
 }
 
-// --- forward, and its product with tangents ---
+// --- forward-mode product ---
 
 typedef struct divide_job {
   const lat__conv_desc *desc;
   const lat__cpu_kernels *kernels;
-  float *sums;          ///< S, or its tangent; becomes the result before bias and rounding
+  float *sums;          ///< tangent of S; becomes the result before bias and rounding
   const float *squares; ///< D
   const float *values;  ///< S and E of a product with a tangent of the weight, else NULL
   const float *pulls;
@@ -125,20 +134,20 @@ static void divide_range(void *arg, int64_t begin, int64_t end, int worker) {
   }
 }
 
-lat_status lat__cpu_conv_normalized(lat_context *context, const lat__conv_desc *desc, const lat__cpu_kernels *kernels) {
+lat_status lat__cpu_conv_normalized_jvp(lat_context *context, const lat__conv_desc *desc) {
   lat_status status = LAT_STATUS_OK;
   const lat__conv_norm_tangent *tangent = desc->norm_tangent;
   float *sums = NULL, *squares = NULL, *values = NULL, *pulls = NULL;
-  lat__conv_desc forward = tangent ? *tangent->forward : *desc;
+  lat__conv_desc forward = *tangent->forward;
   forward.pairs = desc->pairs;
   forward.n_out = desc->n_out;
   LAT_TRY(sum_features(context, desc, &sums), done);
   LAT_TRY(sum_products(context, &forward, forward.weight.data, &squares), done);
-  if (tangent && tangent->weight_tangent) {
+  if (tangent->weight_tangent) {
     LAT_TRY(sum_features(context, &forward, &values), done);
     LAT_TRY(sum_products(context, &forward, tangent->weight_tangent, &pulls), done);
   }
-  divide_job job = {desc, kernels, sums, squares, values, pulls};
+  divide_job job = {desc, lat__cpu_kernels_for(context), sums, squares, values, pulls};
   lat__parallel_for(context, desc->n_out, ROW_GRAIN, divide_range, &job);
 done:
   lat__free(context, sums);

@@ -50,6 +50,16 @@ typedef struct lat__activation_args {
   float alpha, beta, threshold;
 } lat__activation_args;
 
+/// Steps on finished sums: v + bias, (v - mean) * scale + shift, v + residual, relu, v + residual_last. Each is there when
+/// its pointer (mean for the three) is not NULL.
+typedef struct lat__epilogue_args {
+  const float *bias;                 ///< (channels,)
+  const float *mean, *scale, *shift; ///< (channels,)
+  const float *residual;             ///< (n_rows, channels)
+  bool relu;
+  const float *residual_last; ///< (n_rows, channels)
+} lat__epilogue_args;
+
 /// Outer products of a pair list. Rows are `*_stride` floats apart.
 typedef struct lat__outer_gemm_args {
   const float *x;

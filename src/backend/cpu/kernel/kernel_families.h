@@ -25,6 +25,7 @@
 
 #include "backend/cpu/kernel/activation_template.h"
 #include "backend/cpu/kernel/depthwise_template.h"
+#include "backend/cpu/kernel/epilogue_template.h"
 #include "backend/cpu/kernel/feature_rows_template.h"
 #include "backend/cpu/kernel/fma_peak_template.h"
 #include "backend/cpu/kernel/gather_gemm_template.h"

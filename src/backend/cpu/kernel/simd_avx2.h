@@ -37,6 +37,10 @@ static inline vf32 v_fma(vf32 a, vf32 b, vf32 c) {
   return _mm256_fmadd_ps(a, b, c);
 }
 
+static inline vf32 v_relu(vf32 v) {
+  return _mm256_andnot_ps(_mm256_cmp_ps(v, _mm256_setzero_ps(), _CMP_LE_OQ), v);
+}
+
 static inline vf32 v_load_f16(const uint16_t *p) {
   return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)p));
 }

@@ -36,6 +36,10 @@ static inline vf32 v_fma(vf32 a, vf32 b, vf32 c) {
   return _mm512_fmadd_ps(a, b, c);
 }
 
+static inline vf32 v_relu(vf32 v) {
+  return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(v, _mm512_setzero_ps(), _CMP_NLE_UQ), v);
+}
+
 static inline vf32 v_load_f16(const uint16_t *p) {
   return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
 }

@@ -37,6 +37,11 @@ static inline vf32 v_fma(vf32 a, vf32 b, vf32 c) {
   return fmaf(a, b, c);
 }
 
+/// max(v, 0): 0 for what is at most 0 (-0 too), NaN stays.
+static inline vf32 v_relu(vf32 v) {
+  return v <= 0.0f ? 0.0f : v;
+}
+
 /// binary16 to float32, exact.
 static inline vf32 v_load_f16(const uint16_t *p) {
   return lat_f16_to_f32(*p);
