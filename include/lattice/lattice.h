@@ -56,6 +56,7 @@
 #include <lattice/nn.h>
 #include <lattice/nn_options.h>
 #include <lattice/norm.h>
+#include <lattice/plan.h>
 #include <lattice/points.h>
 #include <lattice/pool.h>
 #include <lattice/quant.h>

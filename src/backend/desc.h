@@ -105,9 +105,9 @@ typedef struct lat__conv_desc {
   const float *bias;                          ///< (c_out,) as it is to be added, or NULL
   const lat__epilogue_desc *epilogue;         ///< or NULL. Not with norm_tangent, nor are the next three
   const void *residual;                       ///< (n_out, c_out) of dtype_out, when the epilogue adds one
-  const lat__conv_packed *packed; ///< what conv_pack made of this desc (`weight` is not read then), or NULL
-  void *workspace;                ///< conv_workspace's bytes, or NULL: the call allocates. With `packed` only
-  void *y;                        ///< (n_out, c_out)
+  const lat__conv_packed *packed;             ///< what conv_pack made of this desc (`weight` is not read then), or NULL
+  void *workspace; ///< conv_workspace's bytes, or NULL: the call allocates. With `packed` only
+  void *y;         ///< (n_out, c_out)
 } lat__conv_desc;
 
 /// What turns the tangent of a normalized convolution's sums, which the descriptor's x and weight give, into the tangent

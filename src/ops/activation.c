@@ -113,6 +113,15 @@ static lat_status check_choice(const char *op, lat_activation_kind kind, const l
   return LAT_STATUS_OK;
 }
 
+lat_status lat__activation_check(const char *op, lat_activation_kind kind, const lat_activation_opts *opts,
+                                 lat_dtype dtype, lat__activation_desc *desc) {
+  activation_choice choice;
+  lat_status status = check_choice(op, kind, opts, dtype, &choice);
+  *desc = (lat__activation_desc){
+      .kind = choice.kind, .alpha = choice.alpha, .beta = choice.beta, .threshold = choice.threshold};
+  return status;
+}
+
 /// `*out` = f(x), or f'(x) * grad when `grad` is given, for contiguous feature arrays.
 static lat_status activation_array(lat_context *context, const char *op, const activation_choice *choice,
                                    const lat_array *x, const lat_array *grad, lat_array **out) {

@@ -9,7 +9,7 @@
 #include "coords/tensor_internal.h"
 #include "core/compiler.h"
 #include "core/context_internal.h"
-#include "ops/conv_common.h"
+#include "ops/plan_internal.h"
 
 /// Options with every default applied.
 typedef struct conv3d_setup {
@@ -64,25 +64,40 @@ static lat_status get_relation(lat_context *context, const char *op, const lat_t
 
 // --- run --------------------------------------------------------------------------------------------------------------
 
-lat_status lat_conv3d(lat_context *context, const lat_tensor *x, const lat_weight *weight, const lat_array_view *bias,
-                      const lat_conv3d_opts *opts, lat_tensor **out) {
-  static const char op[] = "conv3d";
+static lat_status run(lat_context *context, const char *op, const lat_tensor *x, const lat_weight *weight,
+                      const lat_array_view *bias, const lat_conv3d_opts *opts, const lat__conv_goal *goal) {
   lat_status status = LAT_STATUS_OK;
   conv3d_setup setup = {.target = NULL};
   lat__conv_operands operands = {.op = op};
   lat_relation *relation = NULL;
   lat_coords *out_coords = NULL;
-  LAT_TRY(lat__op_check(op, context, "x", x, out), done);
+  LAT_TRY(lat__conv_goal_check(op, context, x, goal), done);
   LAT_TRY(check_options(op, x, opts, &setup), done);
   operands.groups = setup.groups;
   LAT_TRY(lat__conv_open(context, op, x, weight, bias, &setup.geometry, &operands), done);
   LAT_TRY(get_relation(context, op, x, &setup, &relation, &out_coords), done);
-  LAT_TRY(lat__conv_run(context, &operands, relation, out_coords, out), done);
+  lat__conv_place place = {relation, relation ? &relation->pairs : NULL, out_coords};
+  LAT_TRY(lat__conv_reach_goal(context, &operands, &place, goal), done);
 done:
   lat_relation_release(relation);
   lat_coords_release(out_coords);
   lat__conv_close(&operands);
   return status;
+}
+
+lat_status lat_conv3d(lat_context *context, const lat_tensor *x, const lat_weight *weight, const lat_array_view *bias,
+                      const lat_conv3d_opts *opts, lat_tensor **out) {
+  lat__conv_goal goal = {out, NULL};
+  return run(context, "conv3d", x, weight, bias, opts, &goal);
+}
+
+lat_status lat_conv3d_plan_create(lat_context *context, const lat_plan_input *input, const lat_weight *weight,
+                                  const lat_conv3d_opts *opts, const lat_plan_opts *plan_opts, lat_plan **out) {
+  static const char op[] = "conv3d_plan_create";
+  lat__plan_request request = {.name = "conv3d"};
+  lat__conv_goal goal = {NULL, &request};
+  lat_status status = lat__plan_open(context, op, input, plan_opts, out, &request);
+  return status ? status : run(context, op, &request.x.tensor, weight, request.opts.bias, opts, &goal);
 }
 
 lat_status lat_conv3d_backward(lat_context *context, const lat_tensor *x, const lat_weight *weight,

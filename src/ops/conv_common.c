@@ -225,13 +225,8 @@ lat_status lat__conv_check_target_stride(const char *op, const lat_coords *given
                   (int)stride.x, (int)stride.y, (int)stride.z, (int)expected.x, (int)expected.y, (int)expected.z);
 }
 
-lat_status lat__conv_run(lat_context *context, lat__conv_operands *operands, const lat_relation *relation,
+lat_status lat__conv_run(lat_context *context, lat__conv_operands *operands, const lat__pairs *pairs,
                          const lat_coords *out_coords, lat_tensor **out) {
-  return lat__conv_run_pairs(context, operands, relation ? &relation->pairs : NULL, out_coords, out);
-}
-
-lat_status lat__conv_run_pairs(lat_context *context, lat__conv_operands *operands, const lat__pairs *pairs,
-                               const lat_coords *out_coords, lat_tensor **out) {
   lat_status status = LAT_STATUS_OK;
   lat_array *y = NULL;
   lat__conv_desc *desc = &operands->desc;

@@ -44,13 +44,9 @@ void lat__conv_close(lat__conv_operands *operands);
 /// Checks that `given` coordinates have the stride that the output must have.
 LAT_CHECKED lat_status lat__conv_check_target_stride(const char *op, const lat_coords *given, lat_triple expected);
 
-/// Runs over `relation` (NULL: row i meets row i) and makes the result on `out_coords`, with the batch metadata of x.
-LAT_CHECKED lat_status lat__conv_run(lat_context *context, lat__conv_operands *operands, const lat_relation *relation,
+/// Runs over `pairs` (NULL: row i meets row i) and makes the result on `out_coords`, with the batch metadata of x.
+LAT_CHECKED lat_status lat__conv_run(lat_context *context, lat__conv_operands *operands, const lat__pairs *pairs,
                                      const lat_coords *out_coords, lat_tensor **out);
-
-/// As lat__conv_run over bare pairs (NULL: row i meets row i).
-LAT_CHECKED lat_status lat__conv_run_pairs(lat_context *context, lat__conv_operands *operands, const lat__pairs *pairs,
-                                           const lat_coords *out_coords, lat_tensor **out);
 
 /// Checks the arguments that every backward function has, the flags (0 becomes all three) and that a packed weight is not
 /// asked for. Clears `*out`.

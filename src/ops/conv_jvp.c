@@ -114,7 +114,7 @@ lat_status lat__conv_jvp(lat_context *context, const lat__conv_operands *operand
       norm.weight_tangent = own_tangent->view.data;
     }
   }
-  LAT_TRY(lat__conv_run_pairs(context, &product, call->pairs, call->out_coords, out), done);
+  LAT_TRY(lat__conv_run(context, &product, call->pairs, call->out_coords, out), done);
 done:
   lat_array_release(feats);
   lat_array_release(weight);

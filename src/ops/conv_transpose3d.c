@@ -8,7 +8,7 @@
 #include "coords/tensor_internal.h"
 #include "core/compiler.h"
 #include "core/context_internal.h"
-#include "ops/conv_common.h"
+#include "ops/plan_internal.h"
 
 /// A member of the family.
 typedef struct transpose_op {
@@ -76,16 +76,17 @@ done:
 }
 
 static lat_status run(lat_context *context, const transpose_op *op, const lat_tensor *x, const lat_weight *weight,
-                      const lat_array_view *bias, const lat_conv3d_opts *opts, lat_tensor **out) {
+                      const lat_array_view *bias, const lat_conv3d_opts *opts, const lat__conv_goal *goal) {
   lat_status status = LAT_STATUS_OK;
   transpose_setup setup = {.target = NULL};
   lat__conv_operands operands = {.op = op->name};
   lat_relation *relation = NULL;
   lat_coords *out_coords = NULL;
-  LAT_TRY(lat__op_check(op->name, context, "x", x, out), done);
+  LAT_TRY(lat__conv_goal_check(op->name, context, x, goal), done);
   LAT_TRY(open_operands(context, op, &(transpose_args){x, weight, opts}, bias, &setup, &operands), done);
   LAT_TRY(get_relation(context, op, x, &setup, &relation, &out_coords), done);
-  LAT_TRY(lat__conv_run(context, &operands, relation, out_coords, out), done);
+  lat__conv_place place = {relation, &relation->pairs, out_coords};
+  LAT_TRY(lat__conv_reach_goal(context, &operands, &place, goal), done);
 done:
   lat_relation_release(relation);
   lat_coords_release(out_coords);
@@ -96,26 +97,70 @@ done:
 lat_status lat_conv_transpose3d(lat_context *context, const lat_tensor *x, const lat_weight *weight,
                                 const lat_array_view *bias, const lat_conv3d_opts *opts, lat_tensor **out) {
   static const transpose_op op = {"conv_transpose3d", false, false};
-  return run(context, &op, x, weight, bias, opts, out);
+  lat__conv_goal goal = {out, NULL};
+  return run(context, &op, x, weight, bias, opts, &goal);
+}
+
+lat_status lat_conv_transpose3d_plan_create(lat_context *context, const lat_plan_input *input, const lat_weight *weight,
+                                            const lat_conv3d_opts *opts, const lat_plan_opts *plan_opts,
+                                            lat_plan **out) {
+  static const transpose_op op = {"conv_transpose3d_plan_create", false, false};
+  lat__plan_request request = {.name = "conv_transpose3d"};
+  lat__conv_goal goal = {NULL, &request};
+  lat_status status = lat__plan_open(context, op.name, input, plan_opts, out, &request);
+  return status ? status : run(context, &op, &request.x.tensor, weight, request.opts.bias, opts, &goal);
 }
 
 lat_status lat_generative_conv_transpose3d(lat_context *context, const lat_tensor *x, const lat_weight *weight,
                                            const lat_array_view *bias, const lat_conv3d_opts *opts, lat_tensor **out) {
   static const transpose_op op = {"generative_conv_transpose3d", true, false};
-  return run(context, &op, x, weight, bias, opts, out);
+  lat__conv_goal goal = {out, NULL};
+  return run(context, &op, x, weight, bias, opts, &goal);
+}
+
+lat_status lat_generative_conv_transpose3d_plan_create(lat_context *context, const lat_plan_input *input,
+                                                       const lat_weight *weight, const lat_conv3d_opts *opts,
+                                                       const lat_plan_opts *plan_opts, lat_plan **out) {
+  static const transpose_op op = {"generative_conv_transpose3d_plan_create", true, false};
+  lat__plan_request request = {.name = "generative_conv_transpose3d"};
+  lat__conv_goal goal = {NULL, &request};
+  lat_status status = lat__plan_open(context, op.name, input, plan_opts, out, &request);
+  return status ? status : run(context, &op, &request.x.tensor, weight, request.opts.bias, opts, &goal);
 }
 
 lat_status lat_normalized_conv_transpose3d(lat_context *context, const lat_tensor *x, const lat_weight *weight,
                                            const lat_array_view *bias, const lat_conv3d_opts *opts, lat_tensor **out) {
   static const transpose_op op = {"normalized_conv_transpose3d", false, true};
-  return run(context, &op, x, weight, bias, opts, out);
+  lat__conv_goal goal = {out, NULL};
+  return run(context, &op, x, weight, bias, opts, &goal);
+}
+
+lat_status lat_normalized_conv_transpose3d_plan_create(lat_context *context, const lat_plan_input *input,
+                                                       const lat_weight *weight, const lat_conv3d_opts *opts,
+                                                       const lat_plan_opts *plan_opts, lat_plan **out) {
+  static const transpose_op op = {"normalized_conv_transpose3d_plan_create", false, true};
+  lat__plan_request request = {.name = "normalized_conv_transpose3d"};
+  lat__conv_goal goal = {NULL, &request};
+  lat_status status = lat__plan_open(context, op.name, input, plan_opts, out, &request);
+  return status ? status : run(context, &op, &request.x.tensor, weight, request.opts.bias, opts, &goal);
 }
 
 lat_status lat_normalized_generative_conv_transpose3d(lat_context *context, const lat_tensor *x,
                                                       const lat_weight *weight, const lat_array_view *bias,
                                                       const lat_conv3d_opts *opts, lat_tensor **out) {
   static const transpose_op op = {"normalized_generative_conv_transpose3d", true, true};
-  return run(context, &op, x, weight, bias, opts, out);
+  lat__conv_goal goal = {out, NULL};
+  return run(context, &op, x, weight, bias, opts, &goal);
+}
+
+lat_status lat_normalized_generative_conv_transpose3d_plan_create(lat_context *context, const lat_plan_input *input,
+                                                                  const lat_weight *weight, const lat_conv3d_opts *opts,
+                                                                  const lat_plan_opts *plan_opts, lat_plan **out) {
+  static const transpose_op op = {"normalized_generative_conv_transpose3d_plan_create", true, true};
+  lat__plan_request request = {.name = "normalized_generative_conv_transpose3d"};
+  lat__conv_goal goal = {NULL, &request};
+  lat_status status = lat__plan_open(context, op.name, input, plan_opts, out, &request);
+  return status ? status : run(context, &op, &request.x.tensor, weight, request.opts.bias, opts, &goal);
 }
 
 static lat_status run_backward(lat_context *context, const transpose_op *op, const lat_tensor *x,

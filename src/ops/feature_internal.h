@@ -10,6 +10,10 @@
 LAT_CHECKED lat_status lat__unary_run(lat_context *context, const char *op, lat__unary kind, const lat_tensor *x,
                                       lat_dtype dtype, lat_tensor **out);
 
+/// Checks a kind and its parameters for features of `dtype`; `*desc` gets them, nothing else.
+LAT_CHECKED lat_status lat__activation_check(const char *op, lat_activation_kind kind, const lat_activation_opts *opts,
+                                             lat_dtype dtype, lat__activation_desc *desc);
+
 /// Refuses a tensor that is NULL.
 LAT_CHECKED lat_status lat__tensor_check(const char *op, const char *name, const lat_tensor *x);
 

@@ -8,7 +8,7 @@
 #include "coords/tensor_internal.h"
 #include "core/compiler.h"
 #include "core/context_internal.h"
-#include "ops/conv_common.h"
+#include "ops/plan_internal.h"
 
 static lat_status check_options(const char *op, const lat_conv3d_opts *opts, lat__geometry *geometry, int32_t *groups,
                                 const lat_coords **fine) {
@@ -43,9 +43,8 @@ static lat_status check_coarse(const char *op, const lat_tensor *x, const lat_co
                   (int)expected.x, (int)expected.y, (int)expected.z);
 }
 
-lat_status lat_inverse_conv3d(lat_context *context, const lat_tensor *x, const lat_weight *weight,
-                              const lat_array_view *bias, const lat_conv3d_opts *opts, lat_tensor **out) {
-  static const char op[] = "inverse_conv3d";
+static lat_status run(lat_context *context, const char *op, const lat_tensor *x, const lat_weight *weight,
+                      const lat_array_view *bias, const lat_conv3d_opts *opts, const lat__conv_goal *goal) {
   lat_status status = LAT_STATUS_OK;
   lat__geometry geometry;
   lat__conv_operands operands = {.op = op};
@@ -53,18 +52,34 @@ lat_status lat_inverse_conv3d(lat_context *context, const lat_tensor *x, const l
   const lat__pairs *pairs = NULL;
   lat_relation *relation = NULL;
   lat_coords *coarse = NULL;
-  LAT_TRY(lat__op_check(op, context, "x", x, out), done);
+  LAT_TRY(lat__conv_goal_check(op, context, x, goal), done);
   LAT_TRY(check_options(op, opts, &geometry, &operands.groups, &fine), done);
   LAT_TRY(lat__conv_open(context, op, x, weight, bias, &geometry, &operands), done);
   LAT_TRY(lat__relation_forward(context, op, fine, &geometry, &relation, &coarse), done);
   LAT_TRY(check_coarse(op, x, coarse), done);
   LAT_TRY(lat__relation_pairs_by_input(context, relation, &pairs), done);
-  LAT_TRY(lat__conv_run_pairs(context, &operands, pairs, fine, out), done);
+  lat__conv_place place = {relation, pairs, fine};
+  LAT_TRY(lat__conv_reach_goal(context, &operands, &place, goal), done);
 done:
   lat_relation_release(relation);
   lat_coords_release(coarse);
   lat__conv_close(&operands);
   return status;
+}
+
+lat_status lat_inverse_conv3d(lat_context *context, const lat_tensor *x, const lat_weight *weight,
+                              const lat_array_view *bias, const lat_conv3d_opts *opts, lat_tensor **out) {
+  lat__conv_goal goal = {out, NULL};
+  return run(context, "inverse_conv3d", x, weight, bias, opts, &goal);
+}
+
+lat_status lat_inverse_conv3d_plan_create(lat_context *context, const lat_plan_input *input, const lat_weight *weight,
+                                          const lat_conv3d_opts *opts, const lat_plan_opts *plan_opts, lat_plan **out) {
+  static const char op[] = "inverse_conv3d_plan_create";
+  lat__plan_request request = {.name = "inverse_conv3d"};
+  lat__conv_goal goal = {NULL, &request};
+  lat_status status = lat__plan_open(context, op, input, plan_opts, out, &request);
+  return status ? status : run(context, op, &request.x.tensor, weight, request.opts.bias, opts, &goal);
 }
 
 lat_status lat_inverse_conv3d_backward(lat_context *context, const lat_tensor *x, const lat_weight *weight,

@@ -6,7 +6,7 @@
 #include "coords/tensor_internal.h"
 #include "core/array_internal.h"
 #include "core/compiler.h"
-#include "ops/conv_common.h"
+#include "ops/plan_internal.h"
 #include "ops/quant_internal.h"
 
 static lat_status check_input_channels(const char *op, const lat_tensor *x, int64_t c_in) {
@@ -63,12 +63,11 @@ static lat_status open_operands(lat_context *context, const lat_weight *weight, 
   return open_dense(context, &weight->dense, operands);
 }
 
-lat_status lat_linear(lat_context *context, const lat_tensor *x, const lat_weight *weight, const lat_array_view *bias,
-                      lat_tensor **out) {
-  static const char op[] = "linear";
+static lat_status run(lat_context *context, const char *op, const lat_tensor *x, const lat_weight *weight,
+                      const lat_array_view *bias, const lat__conv_goal *goal) {
   lat_status status = LAT_STATUS_OK;
   lat__conv_operands operands = {.op = op, .x = x};
-  LAT_TRY(lat__op_check(op, context, "x", x, out), done);
+  LAT_TRY(lat__conv_goal_check(op, context, x, goal), done);
   if (!weight) {
     status = lat_fail(LAT_STATUS_INVALID_ARGUMENT, "%s: weight: got NULL, expected a weight", op);
     goto done;
@@ -76,10 +75,26 @@ lat_status lat_linear(lat_context *context, const lat_tensor *x, const lat_weigh
   LAT_TRY(open_operands(context, weight, &operands), done);
   LAT_TRY(lat__conv_open_bias(context, bias, LAT_DTYPE_F32, &operands), done);
   if (bias && !weight->packed) operands.desc.dtype_out = lat__dtype_promote(operands.desc.dtype_out, bias->dtype);
-  LAT_TRY(lat__conv_run(context, &operands, NULL, x->coords, out), done);
+  lat__conv_place place = {NULL, NULL, x->coords};
+  LAT_TRY(lat__conv_reach_goal(context, &operands, &place, goal), done);
 done:
   lat__conv_close(&operands);
   return status;
+}
+
+lat_status lat_linear(lat_context *context, const lat_tensor *x, const lat_weight *weight, const lat_array_view *bias,
+                      lat_tensor **out) {
+  lat__conv_goal goal = {out, NULL};
+  return run(context, "linear", x, weight, bias, &goal);
+}
+
+lat_status lat_linear_plan_create(lat_context *context, const lat_plan_input *input, const lat_weight *weight,
+                                  const lat_plan_opts *plan_opts, lat_plan **out) {
+  static const char op[] = "linear_plan_create";
+  lat__plan_request request = {.name = "linear"};
+  lat__conv_goal goal = {NULL, &request};
+  lat_status status = lat__plan_open(context, op, input, plan_opts, out, &request);
+  return status ? status : run(context, op, &request.x.tensor, weight, request.opts.bias, &goal);
 }
 
 lat_status lat_linear_backward(lat_context *context, const lat_tensor *x, const lat_weight *weight,

@@ -7,7 +7,7 @@
 #include "coords/tensor_internal.h"
 #include "core/compiler.h"
 #include "core/context_internal.h"
-#include "ops/conv_common.h"
+#include "ops/plan_internal.h"
 
 static lat_status check_options(const char *op, const lat_conv3d_opts *opts, lat__geometry *geometry, int32_t *groups,
                                 float *eps) {
@@ -61,13 +61,14 @@ static void close_call(subm_call *call) {
 }
 
 static lat_status run(lat_context *context, const subm_op *op, const lat_tensor *x, const lat_weight *weight,
-                      const lat_array_view *bias, const lat_conv3d_opts *opts, lat_tensor **out) {
+                      const lat_array_view *bias, const lat_conv3d_opts *opts, const lat__conv_goal *goal) {
   lat_status status = LAT_STATUS_OK;
   subm_call call = {.relation = NULL};
-  LAT_TRY(lat__op_check(op->name, context, "x", x, out), done);
+  LAT_TRY(lat__conv_goal_check(op->name, context, x, goal), done);
   LAT_TRY(open_operands(context, op, x, weight, bias, opts, &call), done);
   LAT_TRY(open_relation(context, op, x, &call), done);
-  LAT_TRY(lat__conv_run(context, &call.operands, call.relation, x->coords, out), done);
+  lat__conv_place place = {call.relation, call.relation ? &call.relation->pairs : NULL, x->coords};
+  LAT_TRY(lat__conv_reach_goal(context, &call.operands, &place, goal), done);
 done:
   close_call(&call);
   return status;
@@ -76,13 +77,34 @@ done:
 lat_status lat_subm_conv3d(lat_context *context, const lat_tensor *x, const lat_weight *weight,
                            const lat_array_view *bias, const lat_conv3d_opts *opts, lat_tensor **out) {
   static const subm_op op = {"subm_conv3d", false};
-  return run(context, &op, x, weight, bias, opts, out);
+  lat__conv_goal goal = {out, NULL};
+  return run(context, &op, x, weight, bias, opts, &goal);
+}
+
+lat_status lat_subm_conv3d_plan_create(lat_context *context, const lat_plan_input *input, const lat_weight *weight,
+                                       const lat_conv3d_opts *opts, const lat_plan_opts *plan_opts, lat_plan **out) {
+  static const subm_op op = {"subm_conv3d_plan_create", false};
+  lat__plan_request request = {.name = "subm_conv3d"};
+  lat__conv_goal goal = {NULL, &request};
+  lat_status status = lat__plan_open(context, op.name, input, plan_opts, out, &request);
+  return status ? status : run(context, &op, &request.x.tensor, weight, request.opts.bias, opts, &goal);
 }
 
 lat_status lat_normalized_subm_conv3d(lat_context *context, const lat_tensor *x, const lat_weight *weight,
                                       const lat_array_view *bias, const lat_conv3d_opts *opts, lat_tensor **out) {
   static const subm_op op = {"normalized_subm_conv3d", true};
-  return run(context, &op, x, weight, bias, opts, out);
+  lat__conv_goal goal = {out, NULL};
+  return run(context, &op, x, weight, bias, opts, &goal);
+}
+
+lat_status lat_normalized_subm_conv3d_plan_create(lat_context *context, const lat_plan_input *input,
+                                                  const lat_weight *weight, const lat_conv3d_opts *opts,
+                                                  const lat_plan_opts *plan_opts, lat_plan **out) {
+  static const subm_op op = {"normalized_subm_conv3d_plan_create", true};
+  lat__plan_request request = {.name = "normalized_subm_conv3d"};
+  lat__conv_goal goal = {NULL, &request};
+  lat_status status = lat__plan_open(context, op.name, input, plan_opts, out, &request);
+  return status ? status : run(context, &op, &request.x.tensor, weight, request.opts.bias, opts, &goal);
 }
 
 static lat_status run_backward(lat_context *context, const subm_op *op, const lat_tensor *x, const lat_weight *weight,
