@@ -28,19 +28,43 @@ static double feature_bytes(const problem *item, int64_t rows, int64_t channels)
   return (double)rows * (double)channels * (double)lat_dtype_bytes(item->type);
 }
 
+/// Adds the feature rows of a join's operand that occur in its result: no other row has to be read.
+static lat_status add_operand_bytes(const problem_case *self, const lat_tensor *operand, const lat_tensor *joined,
+                                    double *bytes) {
+  lat_array *rows = NULL;
+  int64_t n_met = 0;
+  lat_status status =
+      lat_coords_inverse_map(self->context, lat_tensor_coords(operand), lat_tensor_coords(joined), &rows);
+  if (status) return status;
+  const int32_t *row = lat_array_as_view(rows).data;
+  for (int64_t i = 0; i < lat_array_as_view(rows).shape[0]; i++) n_met += row[i] >= 0;
+  *bytes += feature_bytes(&self->item, n_met, lat_tensor_channels(operand));
+  lat_array_release(rows);
+  return LAT_STATUS_OK;
+}
+
 /// The least a run has to read and write: features in and out, 16 bytes a coordinate row, 12 bytes a point, 8 bytes an
 /// edge (two rows).
-static double least_bytes(const problem_case *self, const problem_result *output, const bench_result *result) {
+static lat_status find_least_bytes(const problem_case *self, const problem_result *output, bench_result *result) {
   const problem *item = &self->item;
-  double edges = result->edges > 0 ? 8.0 * (double)result->edges : 0.0;
-  if (is_map(item)) return 16.0 * (double)(result->n_in + result->n_out) + edges;
-  double bytes = feature_bytes(item, result->n_in, item->c_in) + edges;
-  if (self->other) bytes += feature_bytes(item, lat_tensor_count(self->other), lat_tensor_channels(self->other));
+  lat_status status = LAT_STATUS_OK;
+  double bytes = result->edges > 0 ? 8.0 * (double)result->edges : 0.0;
+  if (is_map(item)) {
+    result->bytes = 16.0 * (double)(result->n_in + result->n_out) + bytes;
+    return LAT_STATUS_OK;
+  }
+  if (self->other) {
+    status = add_operand_bytes(self, self->x, output->tensor, &bytes);
+    if (!status) status = add_operand_bytes(self, self->other, output->tensor, &bytes);
+  } else {
+    bytes += feature_bytes(item, result->n_in, item->c_in);
+  }
   int64_t channels = output->tensor ? lat_tensor_channels(output->tensor) : item->c_in;
   bytes += feature_bytes(item, result->n_out, channels);
   if (self->points) bytes += 12.0 * (double)lat_array_as_view(self->points).shape[0];
   if (item->op == PROBLEM_VOXELIZE) bytes += 16.0 * (double)result->n_out;
-  return bytes;
+  result->bytes = bytes;
+  return status;
 }
 
 static double useful_flops(const bench_result *result) {
@@ -96,7 +120,7 @@ static lat_status look(problem_case *self, bench_result *result, lat_relation **
   if (problem_case_has_relation(self)) status = problem_case_relation(self, relation);
   if (*relation) result->edges = lat_relation_n_edges(*relation);
   if (!status) status = problem_case_algorithm(self, result->algorithm, sizeof result->algorithm);
-  result->bytes = least_bytes(self, &output, result);
+  if (!status) status = find_least_bytes(self, &output, result);
   result->flops = useful_flops(result);
   problem_result_release(&output);
   return status;

@@ -80,6 +80,23 @@ then
   cat stdout
 fi
 
+# A join has to read only the rows of each operand that occur in its result.
+run 0 "${quick[@]}" --json sparse_add:mode=inner,left,right,outer,cin=8,n=500,density=0.5 sparse_cat:mode=inner,cin=8,cout=3,n=500,density=0.5
+if ! python3 - stdout <<'END'
+import json, sys
+inner, left, right, outer, cat = [json.loads(line) for line in open(sys.argv[1])]
+shared = inner["n_out"]
+assert 0 < shared < 500 and left["n_out"] == right["n_out"] == 500 and outer["n_out"] == 1000 - shared, outer
+assert inner["bytes"] == 3 * shared * 8 * 4, inner
+assert left["bytes"] == right["bytes"] == (500 + shared + 500) * 8 * 4, left
+assert outer["bytes"] == (500 + 500 + outer["n_out"]) * 8 * 4, outer
+assert cat["bytes"] == 2 * shared * 11 * 4, cat
+END
+then
+  fail "the bytes of joins are not what they should be"
+  cat stdout
+fi
+
 run 0 "${quick[@]}" relu:n=100
 says stdout "of limit"
 says stdout "relu:cin=64,type=f32,scene=random,n=100"
