@@ -247,6 +247,25 @@ static void test_pointwise_and_target(void **state) {
   refused("0.11", conv(lat_conv3d, line.x, F32, 3, SHAPE_OF(3, 1, 2), NULL, &uneven), SHAPE, "groups must divide");
 }
 
+static void test_support(void **state) {
+  (void)state;
+  lat_conv3d_opts boxed = taps_of_three;
+  boxed.bounds = lat_triple_all(4);
+  refused("0.10", conv(lat_conv3d, line.x, F32, 3, SHAPE_OF(3, 1, 1), NULL, &boxed), ARGUMENT,
+          "bounds without reach support");
+  refused("0.10", conv(lat_inverse_conv3d, line.x, F32, 3, SHAPE_OF(3, 1, 1), NULL, &boxed), ARGUMENT,
+          "bounds without reach support");
+  boxed.support = LAT_SUPPORT_REACH;
+  boxed.bounds.y = -4;
+  refused("0.10", conv(lat_conv3d, line.x, F32, 3, SHAPE_OF(3, 1, 1), NULL, &boxed), ARGUMENT,
+          "bounds values must be positive");
+  boxed.bounds.y = 4;
+  boxed.coordinates = line.coords;
+  refused("0.10", conv(lat_conv3d, line.x, F32, 3, SHAPE_OF(3, 1, 1), NULL, &boxed), ARGUMENT, "bounds must be absent");
+  boxed.support = (lat_support)2;
+  refused("0.10", conv(lat_conv3d, line.x, F32, 3, SHAPE_OF(3, 1, 1), NULL, &boxed), ARGUMENT, "support is unknown");
+}
+
 static void test_transposed(void **state) {
   (void)state;
   static const conv_fn calls[] = {lat_conv_transpose3d, lat_generative_conv_transpose3d,
@@ -308,6 +327,7 @@ int main(void) {
       cmocka_unit_test(test_section_3),
       cmocka_unit_test(test_every_convolution),
       cmocka_unit_test(test_pointwise_and_target),
+      cmocka_unit_test(test_support),
       cmocka_unit_test(test_transposed),
       cmocka_unit_test(test_normalized),
       cmocka_unit_test(test_gradients),
