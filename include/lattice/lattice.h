@@ -63,6 +63,7 @@
 #include <lattice/relation.h>
 #include <lattice/relation_views.h>
 #include <lattice/safetensors.h>
+#include <lattice/sparse_create.h>
 #include <lattice/status.h>
 #include <lattice/tensor.h>
 #include <lattice/version.h>

@@ -31,12 +31,20 @@ typedef struct lat__point_cells_desc {
 /// Weight of a corner that no voxel can have.
 #define LAT__CELL_OUTSIDE (-1.0f)
 
+/// How rows are reduced; the first three are numbered as lat_voxel_reduction.
+typedef enum lat__reduce {
+  LAT__REDUCE_MEAN = 0, ///< sum of x * (1 / count)
+  LAT__REDUCE_SUM = 1,
+  LAT__REDUCE_MAX = 2,
+  LAT__REDUCE_QUOTIENT = 3 ///< (sum of x) / count
+} lat__reduce;
+
 /// Reduction of point rows into voxels, in point order: y[v] = sum of x[p] * scale in float32 (product rounded, then
 /// sum), rounded once; scale = 1 / count for the mean. Max: the largest, NaN above all.
 typedef struct lat__voxel_reduce_desc {
   int64_t n_points, n_voxels, channels;
   lat_dtype dtype;
-  int reduction;               ///< lat_voxel_reduction
+  int reduction;               ///< lat__reduce
   const int32_t *inverse_rows; ///< (n_points,); -1: the point takes no part
   const int32_t *counts;       ///< (n_voxels,)
   const void *x;               ///< (n_points, channels), rows `x_stride` elements apart: `channels` for 16-bit dtypes
@@ -44,12 +52,12 @@ typedef struct lat__voxel_reduce_desc {
   void *y; ///< (n_voxels, channels)
 } lat__voxel_reduce_desc;
 
-/// Its gradient: y[p] = grad[v] * scale in float32, rounded once; max: grad[v] / (number of points that hold the largest
+/// Its gradient: y[p] = grad[v] * scale (quotient: / count) in float32, rounded once; max: grad[v] / (number of points that hold the largest
 /// value) for those points. Zero where the point takes no part.
 typedef struct lat__voxel_reduce_grad_desc {
   int64_t n_points, n_voxels, channels;
   lat_dtype dtype;
-  int reduction;               ///< lat_voxel_reduction
+  int reduction;               ///< lat__reduce
   const int32_t *inverse_rows; ///< (n_points,)
   const int32_t *counts;       ///< (n_voxels,)
   const void *x;               ///< max: (n_points, channels)

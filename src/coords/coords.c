@@ -92,13 +92,12 @@ lat_status lat__coords_take_rows(lat_context *context, const char *op, const cha
   return LAT_STATUS_OK;
 }
 
-static lat_status check_stride(lat_triple *stride) {
+lat_status lat__coords_check_stride(const char *op, lat_triple *stride) {
   if (stride->x == 0 && stride->y == 0 && stride->z == 0) *stride = lat_triple_all(1);
   if (stride->x > 0 && stride->y > 0 && stride->z > 0) return LAT_STATUS_OK;
   return lat_fail(LAT_STATUS_INVALID_ARGUMENT,
-                  "coords_create: stride values must be positive: got (%d, %d, %d), "
-                  "expected 1 or more",
-                  (int)stride->x, (int)stride->y, (int)stride->z);
+                  "%s: stride values must be positive: got (%d, %d, %d), expected 1 or more", op, (int)stride->x,
+                  (int)stride->y, (int)stride->z);
 }
 
 lat_status lat_coords_create(lat_context *context, const lat_array_view *rows, const lat_coords_opts *opts,
@@ -111,7 +110,7 @@ lat_status lat_coords_create(lat_context *context, const lat_array_view *rows, c
   *out = NULL;
   if (!context) return lat_fail(LAT_STATUS_INVALID_ARGUMENT, "%s: context: got NULL, expected a context", op);
   LAT_TRY(lat__opts_copy(op, opts, sizeof o, &o), done);
-  LAT_TRY(check_stride(&o.stride), done);
+  LAT_TRY(lat__coords_check_stride(op, &o.stride), done);
   LAT_TRY(lat__coords_take_rows(context, op, "coords", rows, &own_rows), done);
   LAT_TRY(lat__coords_adopt(context, op, own_rows, rows->shape[0], o.stride, out), done);
 done:

@@ -73,6 +73,9 @@ LAT_CHECKED lat_status lat__coords_adopt(lat_context *context, const char *op, i
 LAT_CHECKED lat_status lat__coords_take_rows(lat_context *context, const char *op, const char *name,
                                              const lat_array_view *view, int32_t **out);
 
+/// Puts 1 where a stride is all zero. Errors: INVALID_ARGUMENT ("stride values must be positive").
+LAT_CHECKED lat_status lat__coords_check_stride(const char *op, lat_triple *stride);
+
 /// The set's index, built on first use; it lives as long as the set.
 LAT_CHECKED lat_status lat__coords_index(const lat_coords *coords, const lat__coord_index **out);
 

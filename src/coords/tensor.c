@@ -146,9 +146,9 @@ static lat_status check_feats(const char *op, const lat_coords *coords, const la
   return LAT_STATUS_OK;
 }
 
-/// Common part of creation: checks everything, then shares `feats` or copies `view`.
-static lat_status create(lat_context *context, const char *op, const lat_coords *coords, const lat_array_view *view,
-                         const lat_array *feats, const lat_tensor_opts *opts, lat_tensor **out) {
+lat_status lat__tensor_create(lat_context *context, const char *op, const lat_coords *coords,
+                              const lat_array_view *view, const lat_array *feats, const lat_tensor_opts *opts,
+                              lat_tensor **out) {
   lat_status status = LAT_STATUS_OK;
   lat_tensor_opts o;
   lat_array *copy = NULL;
@@ -175,12 +175,12 @@ done:
 
 lat_status lat_tensor_create(lat_context *context, const lat_coords *coords, const lat_array_view *feats,
                              const lat_tensor_opts *opts, lat_tensor **out) {
-  return create(context, "tensor_create", coords, feats, NULL, opts, out);
+  return lat__tensor_create(context, "tensor_create", coords, feats, NULL, opts, out);
 }
 
 lat_status lat_tensor_share(lat_context *context, const lat_coords *coords, const lat_array *feats,
                             const lat_tensor_opts *opts, lat_tensor **out) {
-  return create(context, "tensor_share", coords, feats ? &feats->view : NULL, feats, opts, out);
+  return lat__tensor_create(context, "tensor_share", coords, feats ? &feats->view : NULL, feats, opts, out);
 }
 
 lat_status lat_tensor_with_feats(lat_context *context, const lat_tensor *tensor, const lat_array *feats,

@@ -15,6 +15,12 @@ struct lat_tensor {
   int64_t *batch_counts; ///< batch_size entries, or NULL
 };
 
+/// A caller's tensor: checks everything (errors of lat_tensor_create), then shares `feats` where it is not NULL (`view` is
+/// its view), else copies `view`.
+LAT_CHECKED lat_status lat__tensor_create(lat_context *context, const char *op, const lat_coords *coords,
+                                          const lat_array_view *view, const lat_array *feats,
+                                          const lat_tensor_opts *opts, lat_tensor **out);
+
 /// New tensor on `coords` with `feats`, both retained. The batch metadata of `batch_from` is kept whole when it holds the
 /// same coordinate set, else only its declared batch size; NULL: nothing is declared.
 LAT_CHECKED lat_status lat__tensor_new(lat_context *context, const char *op, const lat_coords *coords,

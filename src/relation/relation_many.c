@@ -42,6 +42,8 @@ static lat_status check_geometry(int64_t i, const lat_relation_geometry *given, 
       kind == LAT_RELATION_TRANSPOSED || kind == LAT_RELATION_GENERATIVE || kind == LAT_RELATION_TARGET_TRANSPOSED;
   LAT_TRY(lat__geometry_check(op, given->kernel, transposed ? &lat__transposed_defaults : NULL, checked), done);
   if (kind == LAT_RELATION_SUBMANIFOLD) status = lat__geometry_check_subm(op, checked);
+  if (kind == LAT_RELATION_TARGET) status = lat__geometry_check_unbounded(op, checked);
+  if (transposed) LAT_TRY(lat__geometry_check_floor(op, checked), done);
   if (kind == LAT_RELATION_GENERATIVE) status = lat__geometry_check_generative(op, checked);
 done:
   return status;

@@ -185,6 +185,17 @@ static void errors_name_the_geometry(void **state) {
   g[2].kind = LAT_RELATION_GENERATIVE;
   expect_refused(g, 3, "geometry 2: padding and dilation must be 0 and 1");
   bad = (lat_kernel_opts)LAT_KERNEL_OPTS_INIT;
+  bad.support = LAT_SUPPORT_REACH;
+  for (int kind = LAT_RELATION_TRANSPOSED; kind <= LAT_RELATION_TARGET_TRANSPOSED; kind++) {
+    g[2].kind = (lat_relation_kind)kind;
+    expect_refused(g, 3, "geometry 2: support must be floor");
+  }
+  bad.bounds = lat_triple_all(9);
+  for (int kind = LAT_RELATION_SUBMANIFOLD; kind <= LAT_RELATION_TARGET; kind++) {
+    g[2].kind = (lat_relation_kind)kind;
+    expect_refused(g, 3, "geometry 2: bounds must be absent");
+  }
+  bad = (lat_kernel_opts)LAT_KERNEL_OPTS_INIT;
   bad.struct_bytes = 3;
   expect_refused(g, 3, "geometry 2: ");
   g[2] = good;

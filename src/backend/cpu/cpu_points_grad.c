@@ -3,8 +3,6 @@
 
 #include <math.h>
 
-#include <lattice/points.h>
-
 #include "backend/cpu/cpu_backend.h"
 #include "backend/cpu/cpu_rows.h"
 #include "core/alloc.h"
@@ -48,8 +46,11 @@ static void spread_range(void *arg, int64_t begin, int64_t end, int worker) {
       for (int64_t c = 0; c < channels; c++) y[c] = 0.0f;
     } else {
       const float *grad = lat__cpu_widen(job->kernels, desc->dtype, desc->grad, v * channels, channels, widened);
-      float scale = desc->reduction == LAT_VOXEL_MEAN ? 1.0f / (float)desc->counts[v] : 1.0f;
+      float scale = desc->reduction == LAT__REDUCE_MEAN ? 1.0f / (float)desc->counts[v] : 1.0f;
       for (int64_t c = 0; c < channels; c++) y[c] = grad[c] * scale;
+      if (desc->reduction == LAT__REDUCE_QUOTIENT) {
+        for (int64_t c = 0; c < channels; c++) y[c] = grad[c] / (float)desc->counts[v];
+      }
     }
     lat__cpu_narrow(job->kernels, desc->dtype, y, channels, desc->y, p * channels);
   }
@@ -115,7 +116,7 @@ lat_status lat__cpu_voxel_reduce_grad(lat_context *context, const lat__voxel_red
   if (desc->n_points == 0 || desc->channels == 0) return LAT_STATUS_OK;
   LAT_TRY(new_scratch(context, desc->channels, &scratch), done);
   reduce_grad_job job = {.desc = desc, .kernels = lat__cpu_kernels_for(context), .scratch = scratch};
-  if (desc->reduction != LAT_VOXEL_MAX) {
+  if (desc->reduction != LAT__REDUCE_MAX) {
     lat__parallel_for(context, desc->n_points, POINT_GRAIN, spread_range, &job);
     goto done;
   }

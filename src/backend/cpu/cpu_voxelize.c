@@ -2,8 +2,6 @@
 
 #include <math.h>
 
-#include <lattice/points.h>
-
 #include "backend/cpu/cpu_backend.h"
 #include "backend/cpu/cpu_rows.h"
 #include "core/alloc.h"
@@ -160,11 +158,17 @@ typedef struct reduce_job {
 
 /// Takes one row into the sums; for max `scale` is not used.
 static LAT_ALWAYS_INLINE void reduce_row(int reduction, const float *x, int64_t channels, float scale, float *sums) {
-  if (reduction == LAT_VOXEL_MAX) {
+  if (reduction == LAT__REDUCE_MAX) {
     for (int64_t c = 0; c < channels; c++) sums[c] = ((x[c] > sums[c]) | (x[c] != x[c])) ? x[c] : sums[c];
   } else {
     for (int64_t c = 0; c < channels; c++) sums[c] += x[c] * scale;
   }
+}
+
+/// What comes after the last row.
+static LAT_ALWAYS_INLINE void finish_sums(const lat__voxel_reduce_desc *desc, int64_t v, float *sums) {
+  if (desc->reduction != LAT__REDUCE_QUOTIENT) return;
+  for (int64_t c = 0; c < desc->channels; c++) sums[c] /= (float)desc->counts[v];
 }
 
 /// float32 sums are kept in the result itself.
@@ -176,6 +180,7 @@ static void reduce_voxel_f32(const reduce_job *job, int64_t v, const int32_t *po
   for (int32_t i = 0; i < desc->counts[v]; i++) {
     reduce_row(desc->reduction, (const float *)desc->x + points[i] * desc->x_stride, channels, scale, y);
   }
+  finish_sums(desc, v, y);
 }
 
 /// 16-bit rows are widened a tile at a time; sums are rounded once they are complete.
@@ -190,6 +195,7 @@ static void reduce_voxel_16bit(const reduce_job *job, int64_t v, const int32_t *
     lat__cpu_widen_rows(job->kernels, desc->dtype, desc->x, points + i, n_rows, channels, rows);
     for (int64_t r = 0; r < n_rows; r++) reduce_row(desc->reduction, rows + r * channels, channels, scale, sums);
   }
+  finish_sums(desc, v, sums);
   lat__cpu_finish_rows(job->kernels, desc->dtype, sums, channels, NULL, 1, channels,
                        (uint16_t *)desc->y + v * channels);
 }
@@ -199,7 +205,7 @@ static void reduce_range(void *arg, int64_t begin, int64_t end, int worker) {
   const lat__voxel_reduce_desc *desc = job->desc;
   for (int64_t v = begin; v < end; v++) {
     const int32_t *points = job->points + job->ends[v] - desc->counts[v];
-    float scale = desc->reduction == LAT_VOXEL_MEAN ? 1.0f / (float)desc->counts[v] : 1.0f;
+    float scale = desc->reduction == LAT__REDUCE_MEAN ? 1.0f / (float)desc->counts[v] : 1.0f;
     if (desc->dtype == LAT_DTYPE_F32) {
       reduce_voxel_f32(job, v, points, scale);
     } else {
@@ -231,7 +237,7 @@ lat_status lat__cpu_voxel_reduce(lat_context *context, const lat__voxel_reduce_d
     LAT_TRY(lat__alloc_items(context, "voxelize", (TILE_ROWS + 1) * context->n_threads, row_bytes, &scratch), done);
   }
   lat__cpu_points_by_voxel(desc->n_points, desc->inverse_rows, desc->n_voxels, desc->counts, ends, points);
-  const float start = desc->reduction == LAT_VOXEL_MAX ? -INFINITY : 0.0f;
+  const float start = desc->reduction == LAT__REDUCE_MAX ? -INFINITY : 0.0f;
   reduce_job job = {desc, ends, points, lat__cpu_kernels_for(context), scratch, start};
   lat__parallel_for(context, desc->n_voxels, VOXEL_GRAIN, reduce_range, &job);
 done:
