@@ -34,7 +34,8 @@ typedef struct lat_conv3d_opts {
   lat_triple stride;             ///< default (1, 1, 1)
   lat_triple padding;            ///< default (0, 0, 0)
   lat_triple dilation;           ///< default (1, 1, 1)
-  const lat_coords *coordinates; ///< output support (borrowed; retained by the result), or NULL: the forward rule
+  const lat_coords *coordinates; ///< output support (borrowed; retained by the result), or NULL: the forward rule.
+                                 ///< A tensor's set, a set of the caller's, or rows through lat_target_coords_create
   int32_t groups;                ///< default 1; divides the channels of x and of the output
   double eps;                    ///< normalized convolutions (conv_normalized.h) only: default 1e-8
   lat_support support;           ///< default floor; lat_relation_create_forward has the rules

@@ -159,6 +159,18 @@ LAT_API LAT_CHECKED lat_status lat_relation_build_many(lat_context *context, con
                                                        const lat_relation_geometry *geometries, int64_t n,
                                                        lat_relation **out);
 
+/// Makes the set of a target that is given as rows, an `(M, 4)` int32 or int64 view, at the stride that outputs of `input`
+/// have: `input.stride * stride` for the kind LAT_RELATION_TARGET, `input.stride / stride` for
+/// LAT_RELATION_TARGET_TRANSPOSED (defaults of `opts` as that kind's). Copies; all rows are kept; each call makes a new
+/// identity. A target has three forms, all of them sets in this interface: a tensor's (lat_tensor_coords), one that the
+/// caller has, and rows made a set by this function. Made once, it serves the gradient and every further call too, and
+/// their relations are shared.
+/// Errors: as lat_coords_create; INVALID_ARGUMENT (geometry; another kind; "must divide": the input stride by the stride),
+/// OVERFLOW (the stride leaves int32).
+LAT_API LAT_CHECKED lat_status lat_target_coords_create(lat_context *context, const lat_coords *input,
+                                                        const lat_array_view *rows, lat_relation_kind kind,
+                                                        const lat_kernel_opts *opts, lat_coords **out);
+
 LAT_API lat_relation_kind lat_relation_kind_of(const lat_relation *relation); ///< the rule that made it
 LAT_API int64_t lat_relation_n_edges(const lat_relation *relation);           ///< edges
 LAT_API int64_t lat_relation_n_in(const lat_relation *relation);              ///< rows of the input set

@@ -1,7 +1,7 @@
 """Declarations of the public headers, for cffi. Written by tools/python_cdef.py: do not edit."""
 
 # fmt: off
-CONSTANTS = {'LAT_ALGORITHM_NAME_BYTES': 64, 'LAT_DLPACK_COPIED': 2, 'LAT_DLPACK_READ_ONLY': 1, 'LAT_MAX_RANK': 6, 'LAT_VERSION_MAJOR': 0, 'LAT_VERSION_MINOR': 1, 'LAT_VERSION_PATCH': 0}
+CONSTANTS = {'LAT_ALGORITHM_NAME_BYTES': 64, 'LAT_DLPACK_COPIED': 2, 'LAT_DLPACK_READ_ONLY': 1, 'LAT_MAX_RANK': 6, 'LAT_PLAN_EXPLAIN_BYTES': 256, 'LAT_VERSION_MAJOR': 0, 'LAT_VERSION_MINOR': 1, 'LAT_VERSION_PATCH': 0}
 
 CDEF = """
 typedef enum lat_status { LAT_STATUS_OK = 0, LAT_STATUS_INVALID_ARGUMENT = 1, LAT_STATUS_INVALID_SHAPE = 2, LAT_STATUS_INVALID_DTYPE = 3, LAT_STATUS_UNSUPPORTED = 4, LAT_STATUS_OUT_OF_MEMORY = 5, LAT_STATUS_OVERFLOW = 6, LAT_STATUS_BAD_DATA = 7, LAT_STATUS_IO_ERROR = 8, LAT_STATUS_DEVICE_ERROR = 9, LAT_STATUS_INTERNAL = 10 } lat_status;
@@ -155,6 +155,7 @@ lat_status lat_relation_create_generative(lat_context *context, const lat_coords
 lat_status lat_relation_create_target_transposed(lat_context *context, const lat_coords *input, const lat_coords *target, const lat_kernel_opts *opts, lat_relation **out);
 typedef struct lat_relation_geometry { lat_relation_kind kind; int32_t input_set; int32_t target_set; const lat_kernel_opts *kernel; } lat_relation_geometry;
 lat_status lat_relation_build_many(lat_context *context, const lat_coords *input, const lat_relation_geometry *geometries, int64_t n, lat_relation **out);
+lat_status lat_target_coords_create(lat_context *context, const lat_coords *input, const lat_array_view *rows, lat_relation_kind kind, const lat_kernel_opts *opts, lat_coords **out);
 lat_relation_kind lat_relation_kind_of(const lat_relation *relation);
 int64_t lat_relation_n_edges(const lat_relation *relation);
 int64_t lat_relation_n_in(const lat_relation *relation);
@@ -354,6 +355,28 @@ lat_value lat_nn_to_dense(lat_nn *nn, lat_value x, const lat_dense_opts *opts);
 lat_nn_points lat_nn_input_points(lat_nn *nn, const char *name, int64_t channels);
 lat_value lat_nn_voxelize(lat_nn *nn, const lat_nn_points *points, lat_value features, const lat_nn_voxel_opts *opts);
 lat_value lat_nn_devoxelize(lat_nn *nn, const lat_nn_points *points, lat_value voxels, const lat_nn_voxel_opts *opts);
+typedef struct lat_plan lat_plan;
+typedef struct lat_plan_input { size_t struct_bytes; const lat_coords *coords; int64_t channels; lat_dtype dtype; } lat_plan_input;
+typedef enum lat_residual { LAT_RESIDUAL_NONE = 0, LAT_RESIDUAL_BEFORE_ACTIVATION = 1, LAT_RESIDUAL_AFTER_ACTIVATION = 2 } lat_residual;
+typedef struct lat_plan_opts { size_t struct_bytes; const lat_array_view *bias; const lat_norm_opts *norm; lat_residual residual; int32_t activates; lat_activation_kind activation; const lat_activation_opts *activation_opts; } lat_plan_opts;
+lat_status lat_conv3d_plan_create(lat_context *context, const lat_plan_input *input, const lat_weight *weight, const lat_conv3d_opts *opts, const lat_plan_opts *plan_opts, lat_plan **out);
+lat_status lat_subm_conv3d_plan_create(lat_context *context, const lat_plan_input *input, const lat_weight *weight, const lat_conv3d_opts *opts, const lat_plan_opts *plan_opts, lat_plan **out);
+lat_status lat_conv_transpose3d_plan_create(lat_context *context, const lat_plan_input *input, const lat_weight *weight, const lat_conv3d_opts *opts, const lat_plan_opts *plan_opts, lat_plan **out);
+lat_status lat_generative_conv_transpose3d_plan_create( lat_context *context, const lat_plan_input *input, const lat_weight *weight, const lat_conv3d_opts *opts, const lat_plan_opts *plan_opts, lat_plan **out);
+lat_status lat_inverse_conv3d_plan_create(lat_context *context, const lat_plan_input *input, const lat_weight *weight, const lat_conv3d_opts *opts, const lat_plan_opts *plan_opts, lat_plan **out);
+lat_status lat_normalized_subm_conv3d_plan_create(lat_context *context, const lat_plan_input *input, const lat_weight *weight, const lat_conv3d_opts *opts, const lat_plan_opts *plan_opts, lat_plan **out);
+lat_status lat_normalized_conv_transpose3d_plan_create( lat_context *context, const lat_plan_input *input, const lat_weight *weight, const lat_conv3d_opts *opts, const lat_plan_opts *plan_opts, lat_plan **out);
+lat_status lat_normalized_generative_conv_transpose3d_plan_create( lat_context *context, const lat_plan_input *input, const lat_weight *weight, const lat_conv3d_opts *opts, const lat_plan_opts *plan_opts, lat_plan **out);
+lat_status lat_linear_plan_create(lat_context *context, const lat_plan_input *input, const lat_weight *weight, const lat_plan_opts *plan_opts, lat_plan **out);
+typedef struct lat_plan_facts { const char *op; const lat_coords *in_coords; const lat_coords *out_coords; int64_t in_rows, in_channels; int64_t out_rows, out_channels; lat_dtype in_dtype, out_dtype; lat_triple out_stride; lat_residual residual; size_t out_bytes; size_t weight_bytes; } lat_plan_facts;
+lat_plan_facts lat_plan_info(const lat_plan *plan);
+lat_status lat_plan_workspace_bytes(lat_context *context, const lat_plan *plan, size_t *bytes);
+typedef struct lat_plan_buffers { size_t struct_bytes; const lat_array_view *x; const lat_array_view *residual; void *y; size_t y_bytes; void *workspace; size_t workspace_bytes; } lat_plan_buffers;
+lat_status lat_plan_run(lat_context *context, const lat_plan *plan, const lat_plan_buffers *buffers);
+lat_status lat_plan_apply(lat_context *context, const lat_plan *plan, const lat_tensor *x, const lat_tensor *residual, lat_tensor **out);
+lat_status lat_plan_explain(lat_context *context, const lat_plan *plan, char *text, size_t text_bytes);
+lat_plan *lat_plan_retain(const lat_plan *plan);
+void lat_plan_release(lat_plan *plan);
 typedef struct lat_implicit_gemm { int64_t n_out; int32_t n_kernels; int32_t n_words; const int32_t *out_in_map; const int32_t *row_masks; } lat_implicit_gemm;
 typedef struct lat_sorted_implicit_gemm { int64_t n_out; int32_t n_kernels; const int32_t *reorder_rows; const int32_t *sorted_out_in_map; const int32_t *sorted_kv_out_in_map; int64_t n_tile_masks; const int32_t *tile_masks; } lat_sorted_implicit_gemm;
 lat_status lat_relation_implicit_gemm(lat_context *context, const lat_relation *relation, lat_implicit_gemm *out);

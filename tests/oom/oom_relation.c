@@ -125,6 +125,24 @@ static lat_status target_body(lat_context *context) {
   return status;
 }
 
+static lat_status target_coords_body(lat_context *context) {
+  lat_array_view view = lat_view_2d(rows, LAT_DTYPE_I32, N_ROWS / 3, 4);
+  lat_coords *coords = NULL;
+  lat_coords *target = NULL;
+  lat_status status = make_coords(context, N_ROWS, &coords);
+  if (status == LAT_STATUS_OK) {
+    status = lat_target_coords_create(context, coords, &view, LAT_RELATION_TARGET, NULL, &target);
+  }
+  if (status == LAT_STATUS_OK) {
+    lat_test_oom_record_view(lat_coords_rows(target));
+  } else {
+    assert_null(target);
+  }
+  lat_coords_release(target);
+  lat_coords_release(coords);
+  return status;
+}
+
 // The second relation of the same geometry comes from the cache of the set, or is built again where keeping it failed.
 static lat_status cached_body(lat_context *context) {
   lat_kernel_opts opts = LAT_KERNEL_OPTS_INIT;
@@ -183,16 +201,17 @@ OOM_TEST(forward_body)
 OOM_TEST(reach_body)
 OOM_TEST(subm_body)
 OOM_TEST(target_body)
+OOM_TEST(target_coords_body)
 OOM_TEST(cached_body)
 OOM_TEST(many_body)
 OOM_TEST(kernel_offsets_body)
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(reach_body_survives),  cmocka_unit_test(forward_body_survives),
-      cmocka_unit_test(subm_body_survives),   cmocka_unit_test(target_body_survives),
-      cmocka_unit_test(cached_body_survives), cmocka_unit_test(kernel_offsets_body_survives),
-      cmocka_unit_test(many_body_survives),
+      cmocka_unit_test(reach_body_survives),          cmocka_unit_test(target_coords_body_survives),
+      cmocka_unit_test(forward_body_survives),        cmocka_unit_test(subm_body_survives),
+      cmocka_unit_test(target_body_survives),         cmocka_unit_test(cached_body_survives),
+      cmocka_unit_test(kernel_offsets_body_survives), cmocka_unit_test(many_body_survives),
   };
   return cmocka_run_group_tests(tests, fill_inputs, NULL);
 }

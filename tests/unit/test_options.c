@@ -72,6 +72,14 @@ static lat_status relation_create_target(const void *opts) {
   return released_relation(status, made);
 }
 
+static lat_status target_coords_create(const void *opts) {
+  lat_coords *made = NULL;
+  lat_status status =
+      lat_target_coords_create(good.context, good.coords, &good.coord_view, LAT_RELATION_TARGET, opts, &made);
+  lat_coords_release(made);
+  return status;
+}
+
 static lat_status neighbors_create_radius(const void *opts) {
   lat_neighbors *made = NULL;
   lat_status status = lat_neighbors_create_radius(good.context, good.coords, NULL, opts, &made);
@@ -146,6 +154,7 @@ static const struct {
     {"relation_create_forward", sizeof(lat_kernel_opts), relation_create_forward},
     {"relation_create_subm", sizeof(lat_kernel_opts), relation_create_subm},
     {"relation_create_target", sizeof(lat_kernel_opts), relation_create_target},
+    {"target_coords_create", sizeof(lat_kernel_opts), target_coords_create},
     {"neighbors_create_radius", sizeof(lat_radius_opts), neighbors_create_radius},
     {"conv3d", sizeof(lat_conv3d_opts), conv3d},
     {"subm_conv3d", sizeof(lat_conv3d_opts), subm_conv3d},
