@@ -80,6 +80,21 @@ LAT_API LAT_CHECKED lat_status lat_sparse_binary(lat_context *context, const lat
 LAT_API LAT_CHECKED lat_status lat_sparse_cat(lat_context *context, const lat_tensor *const *tensors, int64_t n_tensors,
                                               lat_join join, lat_tensor **out);
 
+/// Which rows of two sets meet. Owned: release each.
+typedef struct lat_sparse_alignment {
+  lat_coords *coords;  ///< the rows of the join
+  lat_array *lhs_rows; ///< int32: for each the row of lhs, or -1
+  lat_array *rhs_rows; ///< int32: likewise
+} lat_sparse_alignment;
+
+/// Aligns two sets by coordinates; default join inner. Of a set's own duplicates each row is kept as the join says, and
+/// the other set's rows meet the first. Aligning the same two sets by the same join again gives the same set. With
+/// lat_gather_aligned_features this is what the operations above are made of. On failure `*out` is all NULL.
+/// Errors: INVALID_ARGUMENT (NULL; "join must be 'inner', 'left', 'right', or 'outer'"; "sparse tensor strides must
+/// match"), OVERFLOW (2^31 rows), OUT_OF_MEMORY.
+LAT_API LAT_CHECKED lat_status lat_sparse_align(lat_context *context, const lat_coords *lhs, const lat_coords *rhs,
+                                                lat_join join, lat_sparse_alignment *out);
+
 /// Row `rows[r]` of an `(N, C)` float view for every r: a new `(len(rows), C)` array. A negative row number gives a row of
 /// `fill`, exactly. `rows` is an int32 view of rank 1.
 /// Errors: INVALID_ARGUMENT (NULL; a row number of N or more: names it), INVALID_SHAPE, INVALID_DTYPE, OUT_OF_MEMORY.
