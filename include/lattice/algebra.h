@@ -75,10 +75,33 @@ typedef struct lat_binary_opts {
 LAT_API LAT_CHECKED lat_status lat_sparse_binary(lat_context *context, const lat_tensor *lhs, const lat_tensor *rhs,
                                                  const lat_binary_opts *opts, lat_tensor **out);
 
+/// Gradients of the two sides: owned arrays (release each) of the shape and dtype of their features. On failure both are
+/// NULL.
+typedef struct lat_binary_grads {
+  lat_array *lhs, *rhs;
+} lat_binary_grads;
+
+/// Gradients of lat_sparse_binary; of the operations above with `opts->op` and their join (where it is not outer it must be
+/// named). `grad_out` is the gradient of the result's features, of any float dtype. A row that takes part in several rows of
+/// the result (duplicates) sums their gradients, in double with one rounding; a row in none gets 0; fills have no gradient.
+/// Of maximum and minimum the side that wins gets all, each of two equal ones half (the rule of lat_pool3d_backward); NaN
+/// wins.
+/// Errors: as lat_sparse_binary; INVALID_SHAPE, INVALID_DTYPE ("grad_out").
+LAT_API LAT_CHECKED lat_status lat_sparse_binary_backward(lat_context *context, const lat_tensor *lhs,
+                                                          const lat_tensor *rhs, const lat_binary_opts *opts,
+                                                          const lat_array_view *grad_out, lat_binary_grads *out);
+
 /// lat_sparse_cat_aligned of any number of tensors, joined pairwise from the left; one tensor is returned as it is.
 /// Errors: as lat_sparse_cat_aligned; INVALID_ARGUMENT ("expected at least one sparse tensor").
 LAT_API LAT_CHECKED lat_status lat_sparse_cat(lat_context *context, const lat_tensor *const *tensors, int64_t n_tensors,
                                               lat_join join, lat_tensor **out);
+
+/// Gradients of lat_sparse_cat (and of lat_sparse_cat_aligned: two tensors): `grads` has room for n_tensors arrays, each of
+/// the shape and dtype of its tensor's features, summed as in lat_sparse_binary_backward. On failure all are NULL.
+/// Errors: as lat_sparse_cat; INVALID_SHAPE, INVALID_DTYPE ("grad_out").
+LAT_API LAT_CHECKED lat_status lat_sparse_cat_backward(lat_context *context, const lat_tensor *const *tensors,
+                                                       int64_t n_tensors, lat_join join, const lat_array_view *grad_out,
+                                                       lat_array **grads);
 
 /// Which rows of two sets meet. Owned: release each.
 typedef struct lat_sparse_alignment {
@@ -101,11 +124,25 @@ LAT_API LAT_CHECKED lat_status lat_sparse_align(lat_context *context, const lat_
 LAT_API LAT_CHECKED lat_status lat_gather_aligned_features(lat_context *context, const lat_array_view *features,
                                                            const lat_array_view *rows, double fill, lat_array **out);
 
+/// Gradient of the features of lat_gather_aligned_features, `(N, C)` in their dtype: row v is the sum of the rows of
+/// `grad_out` that took it, in ascending order, in double, rounded once. Of `features` shape and dtype count.
+/// Errors: as lat_gather_aligned_features; INVALID_SHAPE, INVALID_DTYPE ("grad_out").
+LAT_API LAT_CHECKED lat_status lat_gather_aligned_features_backward(lat_context *context,
+                                                                    const lat_array_view *features,
+                                                                    const lat_array_view *rows,
+                                                                    const lat_array_view *grad_out, lat_array **out);
+
 /// `input`'s features on `target`'s set, matched by coordinates; rows that `input` lacks get `fill`. The result has the
 /// target's set and batch metadata.
 /// Errors: INVALID_ARGUMENT (NULL; "sparse tensor strides must match"), OUT_OF_MEMORY.
 LAT_API LAT_CHECKED lat_status lat_reindex_sparse(lat_context *context, const lat_tensor *input,
                                                   const lat_tensor *target, double fill, lat_tensor **out);
+
+/// Gradient of `input`'s features through lat_reindex_sparse, summed as in lat_gather_aligned_features_backward.
+/// Errors: as lat_reindex_sparse; INVALID_SHAPE, INVALID_DTYPE ("grad_out").
+LAT_API LAT_CHECKED lat_status lat_reindex_sparse_backward(lat_context *context, const lat_tensor *input,
+                                                           const lat_tensor *target, const lat_array_view *grad_out,
+                                                           lat_array **out);
 
 /// The rows of `x` that an int32 view of rank 1 names, in its order, repetitions included, on a new set. Declared batch
 /// counts are counted again.
@@ -123,6 +160,17 @@ LAT_API LAT_CHECKED lat_status lat_prune_mask(lat_context *context, const lat_te
 /// Errors: INVALID_ARGUMENT (NULL; "min_coord must not exceed max_coord").
 LAT_API LAT_CHECKED lat_status lat_crop(lat_context *context, const lat_tensor *x, lat_triple min_coord,
                                         lat_triple max_coord, lat_tensor **out);
+
+/// Gradients of x's features through lat_prune, lat_prune_mask and lat_crop, summed as in
+/// lat_gather_aligned_features_backward; rows that were not chosen get 0.
+/// Errors: as the forward call; INVALID_SHAPE, INVALID_DTYPE ("grad_out").
+LAT_API LAT_CHECKED lat_status lat_prune_backward(lat_context *context, const lat_tensor *x, const lat_array_view *rows,
+                                                  const lat_array_view *grad_out, lat_array **out);
+LAT_API LAT_CHECKED lat_status lat_prune_mask_backward(lat_context *context, const lat_tensor *x,
+                                                       const lat_array_view *mask, const lat_array_view *grad_out,
+                                                       lat_array **out);
+LAT_API LAT_CHECKED lat_status lat_crop_backward(lat_context *context, const lat_tensor *x, lat_triple min_coord,
+                                                 lat_triple max_coord, const lat_array_view *grad_out, lat_array **out);
 
 /// For every batch item the rows with the highest scores, an int32 array for lat_prune: of item b the last
 /// `min(int(counts[b] * rho), rows of b)` rows in ascending order of channel 0, ties in row order. Rows go by the batch

@@ -78,6 +78,14 @@ LAT_API LAT_CHECKED lat_status lat_trilinear_upsample3d_backward(lat_context *co
 LAT_API LAT_CHECKED lat_status lat_global_pool(lat_context *context, const lat_tensor *x, lat_pool_mode mode,
                                                int64_t batch_size, lat_array **out);
 
+/// Gradient of lat_global_pool, `(N, C)` in x's dtype, from the gradient of its result, of any float dtype. Sum: the item's
+/// gradient; avg: that divided by the item's rows; max: an equal part for each of the tied maxima (NaN ties with NaN). Rows
+/// of no item get 0. Computed in double, rounded once.
+/// Errors: as lat_global_pool; INVALID_SHAPE, INVALID_DTYPE ("grad_out").
+LAT_API LAT_CHECKED lat_status lat_global_pool_backward(lat_context *context, const lat_tensor *x, lat_pool_mode mode,
+                                                        int64_t batch_size, const lat_array_view *grad_out,
+                                                        lat_array **out);
+
 #ifdef __cplusplus
 }
 #endif

@@ -256,6 +256,15 @@ LAT_API lat_neighbor_list lat_neighbors_edges(const lat_neighbors *neighbors);
 LAT_API LAT_CHECKED lat_status lat_gather_neighbor_features(lat_context *context, const lat_array_view *features,
                                                             const lat_neighbors *neighbors, lat_array **out);
 
+/// Gradient of the features of lat_gather_neighbor_features, `(n_sources, C)` in their dtype: every source row sums the rows
+/// of `grad_out`, `(n_edges, C)` of any float dtype, of its edges, in their order, in double with one rounding. Of `features`
+/// shape and dtype count.
+/// Errors: as lat_gather_neighbor_features; INVALID_SHAPE, INVALID_DTYPE ("grad_out").
+LAT_API LAT_CHECKED lat_status lat_gather_neighbor_features_backward(lat_context *context,
+                                                                     const lat_array_view *features,
+                                                                     const lat_neighbors *neighbors,
+                                                                     const lat_array_view *grad_out, lat_array **out);
+
 /// Adds a reference and returns `neighbors` (NULL is passed through).
 LAT_API lat_neighbors *lat_neighbors_retain(const lat_neighbors *neighbors);
 

@@ -82,6 +82,7 @@ struct lat__backend {
   /// in_row * n_kernels + kernel.
   lat_status (*max_pool_jvp)(lat_context *context, const lat__pool_grad_desc *desc);
   lat_status (*global_pool)(lat_context *context, const lat__global_pool_desc *desc);
+  lat_status (*global_pool_grad)(lat_context *context, const lat__global_pool_grad_desc *desc);
   lat_status (*unary)(lat_context *context, const lat__unary_desc *desc);
   lat_status (*activation)(lat_context *context, const lat__activation_desc *desc);
   lat_status (*softmax)(lat_context *context, const lat__softmax_desc *desc);
@@ -94,6 +95,8 @@ struct lat__backend {
   lat_status (*norm_rows_grad)(lat_context *context, const lat__norm_rows_grad_desc *desc);
   lat_status (*join_binary)(lat_context *context, const lat__join_desc *desc);
   lat_status (*join_cat)(lat_context *context, const lat__join_desc *desc);
+  /// Gradient of one side of join_binary, or of rows that were copied.
+  lat_status (*join_grad)(lat_context *context, const lat__join_grad_desc *desc);
   lat_status (*gather)(lat_context *context, const lat__gather_desc *desc);
   lat_status (*point_cells)(lat_context *context, const lat__point_cells_desc *desc);
   lat_status (*voxel_reduce)(lat_context *context, const lat__voxel_reduce_desc *desc);

@@ -10,6 +10,7 @@
 
 #include "backend/desc_epilogue.h"
 #include "backend/desc_feature.h"
+#include "backend/desc_grad.h"
 #include "backend/desc_points.h"
 
 /// Rows of the output that one block of pair lists covers; local row numbers fit uint16.

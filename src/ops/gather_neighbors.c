@@ -1,14 +1,14 @@
-// The source feature row of every edge of a neighbour relation.
+// The source feature row of every edge of a neighbour relation, and the gradient of the sources.
 
 #include "backend/backend.h"
 #include "core/array_internal.h"
 #include "core/compiler.h"
 #include "core/context_internal.h"
+#include "ops/feature_internal.h"
+#include "ops/rows_grad.h"
 #include "relation/neighbors_internal.h"
 
-static const char op[] = "gather_neighbor_features";
-
-static lat_status check_inputs(const lat_context *context, const lat_array_view *features,
+static lat_status check_inputs(const char *op, const lat_context *context, const lat_array_view *features,
                                const lat_neighbors *neighbors, lat_array **out) {
   int64_t count = 0;
   char shape[128];
@@ -38,9 +38,10 @@ static lat_status check_inputs(const lat_context *context, const lat_array_view 
 
 lat_status lat_gather_neighbor_features(lat_context *context, const lat_array_view *features,
                                         const lat_neighbors *neighbors, lat_array **out) {
+  static const char op[] = "gather_neighbor_features";
   lat_status status = LAT_STATUS_OK;
   lat_array *source = NULL, *result = NULL;
-  LAT_TRY(check_inputs(context, features, neighbors, out), done);
+  LAT_TRY(check_inputs(op, context, features, neighbors, out), done);
   int64_t channels = features->shape[1];
   LAT_TRY(lat__view_contiguous_array(context, op, features, &source), done);
   LAT_TRY(lat__array_new_2d(context, op, features->dtype, neighbors->edges.n_edges, channels, &result), done);
@@ -55,5 +56,27 @@ lat_status lat_gather_neighbor_features(lat_context *context, const lat_array_vi
 done:
   lat_array_release(source);
   lat_array_release(result);
+  return status;
+}
+
+lat_status lat_gather_neighbor_features_backward(lat_context *context, const lat_array_view *features,
+                                                 const lat_neighbors *neighbors, const lat_array_view *grad_out,
+                                                 lat_array **out) {
+  static const char op[] = "gather_neighbor_features_backward";
+  lat_status status = LAT_STATUS_OK;
+  lat_array *grad = NULL;
+  LAT_TRY(check_inputs(op, context, features, neighbors, out), done);
+  int64_t channels = features->shape[1], n_edges = neighbors->edges.n_edges;
+  LAT_TRY(lat__grad_view(context, op, grad_out, n_edges, channels, &grad), done);
+  lat__rows_copy copy = {.rows = neighbors->edges.source_rows,
+                         .n = n_edges,
+                         .n_rows = neighbors->n_sources,
+                         .channels = channels,
+                         .dtype = features->dtype,
+                         .grad = grad,
+                         .grad_stride = channels};
+  LAT_TRY(lat__rows_copy_backward(context, op, &copy, out), done);
+done:
+  lat_array_release(grad);
   return status;
 }

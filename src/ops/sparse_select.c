@@ -1,4 +1,4 @@
-// Rows of a sparse tensor chosen by number, mask, box or score, and features matched to other rows.
+// Rows of a sparse tensor chosen by number, mask or box, features matched to other rows, and the gradients of these.
 
 #include <string.h>
 
@@ -12,6 +12,8 @@
 #include "core/checked.h"
 #include "core/compiler.h"
 #include "core/context_internal.h"
+#include "ops/feature_internal.h"
+#include "ops/rows_grad.h"
 
 // --- check_inputs -----------------------------------------------------------------------------------------------------
 
@@ -74,14 +76,12 @@ done:
   return status;
 }
 
-lat_status lat_gather_aligned_features(lat_context *context, const lat_array_view *features, const lat_array_view *rows,
-                                       double fill, lat_array **out) {
-  static const char op[] = "gather_aligned_features";
+/// Checks features and rows of a gather and opens them; release both whatever comes back.
+static lat_status open_gather(lat_context *context, const char *op, const lat_array_view *features,
+                              const lat_array_view *rows, lat_array **x, lat_array **taken) {
   lat_status status = LAT_STATUS_OK;
-  lat_array *x = NULL, *taken = NULL;
   int64_t count = 0;
   char shape[128];
-  LAT_TRY(lat__array_op_check(op, context, out), done);
   LAT_TRY(lat__view_check(op, "features", features, &count), done);
   if (features->rank != 2 || !lat__dtype_is_feature(features->dtype)) {
     bool shape_is_wrong = features->rank != 2;
@@ -91,9 +91,20 @@ lat_status lat_gather_aligned_features(lat_context *context, const lat_array_vie
                  op, lat__shape_text(features, shape, sizeof shape), lat_dtype_name(features->dtype));
     goto done;
   }
-  LAT_TRY(take_rows(context, op, rows, &taken), done);
-  LAT_TRY(check_range(op, taken->view.data, rows->shape[0], features->shape[0], true), done);
-  LAT_TRY(lat__view_contiguous_array(context, op, features, &x), done);
+  LAT_TRY(take_rows(context, op, rows, taken), done);
+  LAT_TRY(check_range(op, (*taken)->view.data, rows->shape[0], features->shape[0], true), done);
+  LAT_TRY(lat__view_contiguous_array(context, op, features, x), done);
+done:
+  return status;
+}
+
+lat_status lat_gather_aligned_features(lat_context *context, const lat_array_view *features, const lat_array_view *rows,
+                                       double fill, lat_array **out) {
+  static const char op[] = "gather_aligned_features";
+  lat_status status = LAT_STATUS_OK;
+  lat_array *x = NULL, *taken = NULL;
+  LAT_TRY(lat__array_op_check(op, context, out), done);
+  LAT_TRY(open_gather(context, op, features, rows, &x, &taken), done);
   LAT_TRY(gather(context, op, &x->view, taken->view.data, rows->shape[0], fill, out), done);
 done:
   lat_array_release(x);
@@ -101,33 +112,88 @@ done:
   return status;
 }
 
+/// Gradient of n_rows feature rows like `x`, of which `rows` (n) were taken, from a caller's gradient of these.
+static lat_status gather_backward(lat_context *context, const char *op, const lat_array_view *x, const int32_t *rows,
+                                  int64_t n, const lat_array_view *grad_out, lat_array **out) {
+  lat_status status = LAT_STATUS_OK;
+  lat_array *grad = NULL;
+  int64_t channels = x->shape[1];
+  LAT_TRY(lat__grad_view(context, op, grad_out, n, channels, &grad), done);
+  lat__rows_copy copy = {rows, n, x->shape[0], channels, x->dtype, grad, channels, 0};
+  LAT_TRY(lat__rows_copy_backward(context, op, &copy, out), done);
+done:
+  lat_array_release(grad);
+  return status;
+}
+
+lat_status lat_gather_aligned_features_backward(lat_context *context, const lat_array_view *features,
+                                                const lat_array_view *rows, const lat_array_view *grad_out,
+                                                lat_array **out) {
+  static const char op[] = "gather_aligned_features_backward";
+  lat_status status = LAT_STATUS_OK;
+  lat_array *x = NULL, *taken = NULL;
+  LAT_TRY(lat__array_op_check(op, context, out), done);
+  LAT_TRY(open_gather(context, op, features, rows, &x, &taken), done);
+  LAT_TRY(gather_backward(context, op, &x->view, taken->view.data, rows->shape[0], grad_out, out), done);
+done:
+  lat_array_release(x);
+  lat_array_release(taken);
+  return status;
+}
+
+static lat_status check_strides(const char *op, const lat_tensor *input, const lat_tensor *target) {
+  lat_triple a = input->coords->stride, b = target->coords->stride;
+  if (a.x == b.x && a.y == b.y && a.z == b.z) return LAT_STATUS_OK;
+  return lat_fail(LAT_STATUS_INVALID_ARGUMENT,
+                  "%s: sparse tensor strides must match: got (%d, %d, %d), expected (%d, %d, %d)", op, (int)a.x,
+                  (int)a.y, (int)a.z, (int)b.x, (int)b.y, (int)b.z);
+}
+
+/// Row of `input` for each row of `target`, or -1, from lat__alloc.
+static lat_status match_rows(lat_context *context, const char *op, const lat_tensor *input, const lat_tensor *target,
+                             int32_t **out) {
+  const lat_coords *coords = target->coords;
+  void *rows = NULL;
+  lat_status status = lat__alloc_items(context, op, coords->n_rows, sizeof(int32_t), &rows);
+  *out = rows;
+  return status ? status : lat__coords_lookup(context, input->coords, coords->rows, coords->n_rows, rows);
+}
+
 lat_status lat_reindex_sparse(lat_context *context, const lat_tensor *input, const lat_tensor *target, double fill,
                               lat_tensor **out) {
   static const char op[] = "reindex_sparse";
   lat_status status = LAT_STATUS_OK;
-  void *rows = NULL;
+  int32_t *rows = NULL;
   lat_array *feats = NULL;
   LAT_TRY(lat__op_check(op, context, "input", input, out), done);
   LAT_TRY(lat__op_check(op, context, "target", target, out), done);
-  lat_triple a = input->coords->stride, b = target->coords->stride;
-  if (a.x != b.x || a.y != b.y || a.z != b.z) {
-    status = lat_fail(LAT_STATUS_INVALID_ARGUMENT,
-                      "%s: sparse tensor strides must match: got (%d, %d, %d), expected (%d, %d, %d)", op, (int)a.x,
-                      (int)a.y, (int)a.z, (int)b.x, (int)b.y, (int)b.z);
-    goto done;
-  }
+  LAT_TRY(check_strides(op, input, target), done);
   if (input->coords == target->coords) {
     LAT_TRY(lat__tensor_new(context, op, target->coords, input->feats, target, out), done);
     goto done;
   }
-  const lat_coords *coords = target->coords;
-  LAT_TRY(lat__alloc_items(context, op, coords->n_rows, sizeof(int32_t), &rows), done);
-  LAT_TRY(lat__coords_lookup(context, input->coords, coords->rows, coords->n_rows, rows), done);
-  LAT_TRY(gather(context, op, &input->feats->view, rows, coords->n_rows, fill, &feats), done);
-  LAT_TRY(lat__tensor_new(context, op, coords, feats, target, out), done);
+  LAT_TRY(match_rows(context, op, input, target, &rows), done);
+  LAT_TRY(gather(context, op, &input->feats->view, rows, target->coords->n_rows, fill, &feats), done);
+  LAT_TRY(lat__tensor_new(context, op, target->coords, feats, target, out), done);
 done:
-  lat__free(context, rows);
+  if (context) lat__free(context, rows);
   lat_array_release(feats);
+  return status;
+}
+
+lat_status lat_reindex_sparse_backward(lat_context *context, const lat_tensor *input, const lat_tensor *target,
+                                       const lat_array_view *grad_out, lat_array **out) {
+  static const char op[] = "reindex_sparse_backward";
+  lat_status status = LAT_STATUS_OK;
+  int32_t *rows = NULL;
+  LAT_TRY(lat__array_op_check(op, context, out), done);
+  LAT_TRY(lat__tensor_check(op, "input", input), done);
+  LAT_TRY(lat__tensor_check(op, "target", target), done);
+  LAT_TRY(check_strides(op, input, target), done);
+  if (input->coords != target->coords) LAT_TRY(match_rows(context, op, input, target, &rows), done);
+  LAT_TRY(gather_backward(context, op, &input->feats->view, rows, target->coords->n_rows, grad_out, out), done);
+done:
+  if (context) lat__free(context, rows);
   return status;
 }
 
@@ -187,58 +253,124 @@ done:
   return status;
 }
 
+lat_status lat_prune_backward(lat_context *context, const lat_tensor *x, const lat_array_view *rows,
+                              const lat_array_view *grad_out, lat_array **out) {
+  static const char op[] = "prune_backward";
+  lat_status status = LAT_STATUS_OK;
+  lat_array *taken = NULL;
+  LAT_TRY(lat__array_op_check(op, context, out), done);
+  LAT_TRY(lat__tensor_check(op, "x", x), done);
+  LAT_TRY(take_rows(context, op, rows, &taken), done);
+  LAT_TRY(check_range(op, taken->view.data, rows->shape[0], x->coords->n_rows, false), done);
+  LAT_TRY(gather_backward(context, op, &x->feats->view, taken->view.data, rows->shape[0], grad_out, out), done);
+done:
+  lat_array_release(taken);
+  return status;
+}
+
+/// `*out` = the n rows of x that a mask names, from lat__alloc.
+static lat_status rows_of_mask(lat_context *context, const char *op, const lat_tensor *x, const lat_array_view *mask,
+                               int32_t **out, int64_t *n) {
+  void *rows = NULL;
+  int64_t count = 0;
+  char shape[128];
+  lat_status status = lat__view_check(op, "mask", mask, &count);
+  if (status) return status;
+  if (mask->dtype != LAT_DTYPE_U8) {
+    return lat_fail(LAT_STATUS_INVALID_DTYPE, "%s: mask must be boolean: got %s, expected uint8", op,
+                    lat_dtype_name(mask->dtype));
+  }
+  if (mask->rank != 1 || mask->shape[0] != x->coords->n_rows) {
+    return lat_fail(LAT_STATUS_INVALID_SHAPE,
+                    "%s: mask must match the sparse tensor capacity: got %s, expected (%lld,)", op,
+                    lat__shape_text(mask, shape, sizeof shape), (long long)x->coords->n_rows);
+  }
+  status = lat__alloc_items(context, op, count, sizeof(int32_t), &rows);
+  if (status) return status;
+  *out = rows;
+  *n = 0;
+  for (int64_t r = 0; r < count; r++) {
+    if (((const uint8_t *)mask->data)[r * mask->stride[0]]) (*out)[(*n)++] = (int32_t)r;
+  }
+  return LAT_STATUS_OK;
+}
+
 lat_status lat_prune_mask(lat_context *context, const lat_tensor *x, const lat_array_view *mask, lat_tensor **out) {
   static const char op[] = "prune_mask";
   lat_status status = LAT_STATUS_OK;
-  void *rows = NULL;
-  int64_t count = 0, n = 0;
-  char shape[128];
+  int32_t *rows = NULL;
+  int64_t n = 0;
   LAT_TRY(lat__op_check(op, context, "x", x, out), done);
-  LAT_TRY(lat__view_check(op, "mask", mask, &count), done);
-  if (mask->dtype != LAT_DTYPE_U8) {
-    status = lat_fail(LAT_STATUS_INVALID_DTYPE, "%s: mask must be boolean: got %s, expected uint8", op,
-                      lat_dtype_name(mask->dtype));
-    goto done;
-  }
-  if (mask->rank != 1 || mask->shape[0] != x->coords->n_rows) {
-    status =
-        lat_fail(LAT_STATUS_INVALID_SHAPE, "%s: mask must match the sparse tensor capacity: got %s, expected (%lld,)",
-                 op, lat__shape_text(mask, shape, sizeof shape), (long long)x->coords->n_rows);
-    goto done;
-  }
-  LAT_TRY(lat__alloc_items(context, op, count, sizeof(int32_t), &rows), done);
-  for (int64_t r = 0; r < count; r++) {
-    if (((const uint8_t *)mask->data)[r * mask->stride[0]]) ((int32_t *)rows)[n++] = (int32_t)r;
-  }
+  LAT_TRY(rows_of_mask(context, op, x, mask, &rows, &n), done);
   LAT_TRY(select_rows(context, op, x, rows, n, out), done);
 done:
-  lat__free(context, rows);
+  if (context) lat__free(context, rows);
   return status;
+}
+
+lat_status lat_prune_mask_backward(lat_context *context, const lat_tensor *x, const lat_array_view *mask,
+                                   const lat_array_view *grad_out, lat_array **out) {
+  static const char op[] = "prune_mask_backward";
+  lat_status status = LAT_STATUS_OK;
+  int32_t *rows = NULL;
+  int64_t n = 0;
+  LAT_TRY(lat__array_op_check(op, context, out), done);
+  LAT_TRY(lat__tensor_check(op, "x", x), done);
+  LAT_TRY(rows_of_mask(context, op, x, mask, &rows, &n), done);
+  LAT_TRY(gather_backward(context, op, &x->feats->view, rows, n, grad_out, out), done);
+done:
+  if (context) lat__free(context, rows);
+  return status;
+}
+
+/// `*out` = the n rows of x inside a box, from lat__alloc.
+static lat_status rows_of_box(lat_context *context, const char *op, const lat_tensor *x, lat_triple min_coord,
+                              lat_triple max_coord, int32_t **out, int64_t *n) {
+  void *rows = NULL;
+  if (min_coord.x > max_coord.x || min_coord.y > max_coord.y || min_coord.z > max_coord.z) {
+    return lat_fail(LAT_STATUS_INVALID_ARGUMENT,
+                    "%s: min_coord must not exceed max_coord: got (%d, %d, %d) and (%d, %d, %d), expected a box", op,
+                    (int)min_coord.x, (int)min_coord.y, (int)min_coord.z, (int)max_coord.x, (int)max_coord.y,
+                    (int)max_coord.z);
+  }
+  lat_status status = lat__alloc_items(context, op, x->coords->n_rows, sizeof(int32_t), &rows);
+  if (status) return status;
+  *out = rows;
+  *n = 0;
+  for (int64_t r = 0; r < x->coords->n_rows; r++) {
+    const int32_t *row = x->coords->rows + 4 * r;
+    if (row[1] < min_coord.x || row[2] < min_coord.y || row[3] < min_coord.z) continue;
+    if (row[1] > max_coord.x || row[2] > max_coord.y || row[3] > max_coord.z) continue;
+    (*out)[(*n)++] = (int32_t)r;
+  }
+  return LAT_STATUS_OK;
 }
 
 lat_status lat_crop(lat_context *context, const lat_tensor *x, lat_triple min_coord, lat_triple max_coord,
                     lat_tensor **out) {
   static const char op[] = "crop";
   lat_status status = LAT_STATUS_OK;
-  void *rows = NULL;
+  int32_t *rows = NULL;
   int64_t n = 0;
   LAT_TRY(lat__op_check(op, context, "x", x, out), done);
-  if (min_coord.x > max_coord.x || min_coord.y > max_coord.y || min_coord.z > max_coord.z) {
-    status = lat_fail(LAT_STATUS_INVALID_ARGUMENT,
-                      "%s: min_coord must not exceed max_coord: got (%d, %d, %d) and (%d, %d, %d), expected a box", op,
-                      (int)min_coord.x, (int)min_coord.y, (int)min_coord.z, (int)max_coord.x, (int)max_coord.y,
-                      (int)max_coord.z);
-    goto done;
-  }
-  LAT_TRY(lat__alloc_items(context, op, x->coords->n_rows, sizeof(int32_t), &rows), done);
-  for (int64_t r = 0; r < x->coords->n_rows; r++) {
-    const int32_t *row = x->coords->rows + 4 * r;
-    if (row[1] < min_coord.x || row[2] < min_coord.y || row[3] < min_coord.z) continue;
-    if (row[1] > max_coord.x || row[2] > max_coord.y || row[3] > max_coord.z) continue;
-    ((int32_t *)rows)[n++] = (int32_t)r;
-  }
+  LAT_TRY(rows_of_box(context, op, x, min_coord, max_coord, &rows, &n), done);
   LAT_TRY(select_rows(context, op, x, rows, n, out), done);
 done:
-  lat__free(context, rows);
+  if (context) lat__free(context, rows);
+  return status;
+}
+
+lat_status lat_crop_backward(lat_context *context, const lat_tensor *x, lat_triple min_coord, lat_triple max_coord,
+                             const lat_array_view *grad_out, lat_array **out) {
+  static const char op[] = "crop_backward";
+  lat_status status = LAT_STATUS_OK;
+  int32_t *rows = NULL;
+  int64_t n = 0;
+  LAT_TRY(lat__array_op_check(op, context, out), done);
+  LAT_TRY(lat__tensor_check(op, "x", x), done);
+  LAT_TRY(rows_of_box(context, op, x, min_coord, max_coord, &rows, &n), done);
+  LAT_TRY(gather_backward(context, op, &x->feats->view, rows, n, grad_out, out), done);
+done:
+  if (context) lat__free(context, rows);
   return status;
 }

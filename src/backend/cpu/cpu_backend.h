@@ -45,6 +45,10 @@ int64_t lat__cpu_conv_packed_bytes(const lat__conv_packed *packed);
 // cpu_conv_normalized.c
 lat_status lat__cpu_conv_norm_grad(lat_context *context, const lat__conv_norm_grad_desc *desc);
 
+// cpu_join_grad.c, cpu_global_pool_grad.c
+lat_status lat__cpu_join_grad(lat_context *context, const lat__join_grad_desc *desc);
+lat_status lat__cpu_global_pool_grad(lat_context *context, const lat__global_pool_grad_desc *desc);
+
 // cpu_conv_grad.c
 lat_status lat__cpu_conv_grad(lat_context *context, const lat__conv_grad_desc *desc);
 
