@@ -31,6 +31,7 @@ struct lat_context {
   void *log_user;
   lat_log_level log_level;
   const lat__backend *backend;
+  int64_t first_edge; ///< number of the first edge of a new relation: 0; a test of 64-bit numbers begins elsewhere
 
   pthread_mutex_t memory_lock; ///< guards everything below
   uint64_t live_bytes;

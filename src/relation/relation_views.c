@@ -76,15 +76,17 @@ done:
   return status;
 }
 
-/// Stable counting sort of the edge numbers by `keys`: `row_offsets` (n_groups + 1) and `edge_ids`.
-static void group_by(const int32_t *keys, int64_t n_edges, int64_t n_groups, int64_t *row_offsets, int64_t *edge_ids) {
+/// Stable counting sort of the edge numbers first .. n_edges - 1 by `keys`: `row_offsets` (n_groups + 1) and `edge_ids`.
+static void group_by(const int32_t *keys, int64_t first, int64_t n_edges, int64_t n_groups, int64_t *row_offsets,
+                     int64_t *edge_ids) {
   memset(row_offsets, 0, ((size_t)n_groups + 1) * sizeof(int64_t));
-  for (int64_t e = 0; e < n_edges; e++) row_offsets[keys[e] + 1]++;
+  for (int64_t e = first; e < n_edges; e++) row_offsets[keys[e] + 1]++;
+  row_offsets[0] = first;
   for (int64_t g = 0; g < n_groups; g++) row_offsets[g + 1] += row_offsets[g];
-  for (int64_t e = 0; e < n_edges; e++) edge_ids[row_offsets[keys[e]]++] = e;
+  for (int64_t e = first; e < n_edges; e++) edge_ids[row_offsets[keys[e]]++] = e;
   // Each offset has moved to the end of its group, that is, to the start of the next one.
   for (int64_t g = n_groups; g > 0; g--) row_offsets[g] = row_offsets[g - 1];
-  row_offsets[0] = 0;
+  row_offsets[0] = first;
 }
 
 static int64_t count_groups(const lat_relation *relation, lat_relation_group group) {
@@ -104,7 +106,7 @@ static lat_status need_group(lat_context *context, lat_relation *relation, lat_r
   LAT_TRY(lat__alloc_items(home, op, n_groups + 1, sizeof(int64_t), &offsets), done);
   LAT_TRY(lat__alloc_items(home, op, n_edges, sizeof(int64_t), &ids), done);
   const int32_t *keys = group == LAT_RELATION_BY_INPUT ? relation->edge_in : relation->edge_kernel;
-  group_by(keys, n_edges, n_groups, offsets, ids);
+  group_by(keys, relation->pairs.offsets[0], n_edges, n_groups, offsets, ids);
   relation->row_offsets[group] = offsets;
   relation->edge_ids[group] = ids;
   offsets = ids = NULL;

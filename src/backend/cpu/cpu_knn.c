@@ -122,8 +122,8 @@ static void run_queries(void *arg, int64_t begin, int64_t end, int worker) {
 }
 
 /// Offsets, number of edges and the largest count of a query. False when the edges leave int64.
-static bool count_edges(const knn_job *job, lat__neighbor_edges *result, int64_t *largest) {
-  result->row_offsets[0] = 0;
+static bool count_edges(const knn_job *job, int64_t first_edge, lat__neighbor_edges *result, int64_t *largest) {
+  result->row_offsets[0] = first_edge;
   for (int64_t q = 0; q < job->desc->n_queries; q++) {
     const lat__box_item *item = lat__box_tree_find(&job->tree, job->desc->query_rows[4 * q]);
     int64_t n = item ? lat__min_i64(item->n_rows, job->desc->k) : 0;
@@ -143,7 +143,8 @@ lat_status lat__cpu_knn(lat_context *context, const lat__knn_desc *desc, lat__ne
   LAT_TRY(lat__box_tree_create(context, op, desc->source_order, &job.tree), done);
   LAT_TRY(lat__alloc_items(context, op, desc->n_queries + 1, sizeof(int64_t), &offsets), done);
   result.row_offsets = offsets;
-  if (!count_edges(&job, &result, &job.room)) { // 2^31 rows with 2^31 neighbours each: only in theory
+  if (!count_edges(&job, context->first_edge, &result,
+                   &job.room)) { // 2^31 rows with 2^31 neighbours each: only in theory
     status = lat_fail(LAT_STATUS_OVERFLOW, "%s: more than 2^63 edges: expected a smaller k", op);
     goto done;
   }

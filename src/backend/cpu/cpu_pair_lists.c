@@ -7,6 +7,7 @@
 #include "backend/cpu/cpu_pair_lists.h"
 #include "core/alloc.h"
 #include "core/checked.h"
+#include "core/context_internal.h"
 #include "core/thread.h"
 
 #define SLAB_BYTES ((size_t)256 << 10)
@@ -175,9 +176,9 @@ static void place_items(void *arg, int64_t begin, int64_t end, int worker) {
 }
 
 /// Counts become first places, lists in order of (block, kernel element).
-static void add_up(assembly *a) {
+static void add_up(assembly *a, int64_t first_edge) {
   lat__pairs *out = a->out;
-  int64_t total = 0;
+  int64_t total = first_edge;
   for (int64_t block = 0; block < out->n_blocks; block++) {
     for (int64_t k = 0; k < out->n_kernels; k++) {
       int64_t *place = &a->places[k * out->n_blocks + block];
@@ -204,7 +205,7 @@ lat_status lat__pair_lists_assemble(lat_context *context, const lat__pair_plan *
   int64_t n_items = plan->mirrored ? plan->n_kernels - plan->n_kernels / 2 : plan->n_kernels;
   int64_t grain = plan->n_out < SERIAL_ROWS ? n_items : 1;
   lat__parallel_for(context, n_items, grain, count_items, &a);
-  add_up(&a);
+  add_up(&a, context->first_edge);
   LAT_TRY(lat__alloc_items(context, op, pairs.n_edges, sizeof(int32_t), &in_rows), done);
   LAT_TRY(lat__alloc_items(context, op, pairs.n_edges, sizeof(uint16_t), &local_rows), done);
   pairs.in_rows = in_rows;

@@ -36,6 +36,7 @@ static void place_lists(const lat__pairs *pairs, lat__pairs *out) {
       out->offsets[pairs->in_rows[p] / LAT__PAIR_BLOCK_ROWS * n_kernels + k + 1]++;
     }
   }
+  out->offsets[0] = pairs->offsets[0];
   for (int64_t list = 0; list < n_lists; list++) out->offsets[list + 1] += out->offsets[list];
 }
 

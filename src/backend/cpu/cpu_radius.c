@@ -157,8 +157,8 @@ static void fill_queries(void *arg, int64_t begin, int64_t end, int worker) {
 }
 
 /// Counts become offsets; the number of edges and the largest count are kept. False when the edges leave int64.
-static bool add_up(int64_t n_queries, lat__neighbor_edges *result, int64_t *largest) {
-  result->row_offsets[0] = 0;
+static bool add_up(int64_t n_queries, int64_t first_edge, lat__neighbor_edges *result, int64_t *largest) {
+  result->row_offsets[0] = first_edge;
   for (int64_t q = 0; q < n_queries; q++) {
     *largest = lat__max_i64(*largest, result->row_offsets[q + 1]);
     if (!lat__add_i64(result->row_offsets[q], result->row_offsets[q + 1], &result->row_offsets[q + 1])) return false;
@@ -180,7 +180,7 @@ lat_status lat__cpu_radius(lat_context *context, const lat__radius_desc *desc, l
   LAT_TRY(lat__alloc_items(context, op, desc->n_queries + 1, sizeof(int64_t), &offsets), done);
   result.row_offsets = offsets;
   lat__parallel_for(context, desc->n_queries, QUERY_GRAIN, count_queries, &job);
-  if (!add_up(desc->n_queries, &result, &largest)) {
+  if (!add_up(desc->n_queries, context->first_edge, &result, &largest)) {
     status = lat_fail(LAT_STATUS_OVERFLOW, "%s: more than 2^63 edges: expected a smaller radius", op);
     goto done;
   }

@@ -148,12 +148,13 @@ static lat_status sort_edges(lat_context *context, const int32_t *out_of_edge, l
   lat_status status = LAT_STATUS_OK;
   void *next = NULL;
   const int64_t n_edges = out->n_in * out->n_kernels, n_lists = out->n_blocks * out->n_kernels;
-  LAT_TRY(alloc_edges(context, n_edges, out), done);
+  LAT_TRY(alloc_edges(context, context->first_edge + n_edges, out), done);
   LAT_TRY(lat__alloc_items(context, op, n_lists + 1, sizeof(int64_t), &next), done);
   for (int64_t e = 0; e < n_edges; e++) {
     int64_t row = out_of_edge ? out_of_edge[e] : e;
     out->offsets[row / LAT__PAIR_BLOCK_ROWS * out->n_kernels + e % out->n_kernels + 1]++;
   }
+  out->offsets[0] = context->first_edge;
   for (int64_t list = 0; list < n_lists; list++) out->offsets[list + 1] += out->offsets[list];
   memcpy(next, out->offsets, ((size_t)n_lists + 1) * sizeof(int64_t));
   for (int64_t e = 0; e < n_edges; e++) {
@@ -254,6 +255,7 @@ lat_status lat__cpu_target_transposed_build(lat_context *context, const lat__tra
   target_job job = {desc, context, index, targets, n_targets, &pairs, false};
   lat__parallel_for(context, pairs.n_blocks, 1, target_blocks, &job);
   const int64_t n_lists = pairs.n_blocks * pairs.n_kernels;
+  pairs.offsets[0] = context->first_edge;
   for (int64_t list = 0; list < n_lists; list++) pairs.offsets[list + 1] += pairs.offsets[list];
   LAT_TRY(alloc_edges(context, pairs.offsets[n_lists], &pairs), done);
   job.fills = true;
