@@ -46,11 +46,7 @@ static lat_status check_rows(const char *op, const char *name, const lat_array_v
     return lat_fail(LAT_STATUS_INVALID_DTYPE, "%s: %s must be int32 or int64: got %s, expected int32 or int64", op,
                     name, lat_dtype_name(view->dtype));
   }
-  if (view->shape[0] > INT32_MAX) {
-    return lat_fail(LAT_STATUS_OVERFLOW, "%s: %s has too many rows: got %lld, expected at most %lld", op, name,
-                    (long long)view->shape[0], (long long)INT32_MAX);
-  }
-  return LAT_STATUS_OK;
+  return lat__rows_check(op, name, view->shape[0]);
 }
 
 /// Copies a checked view into int32 rows.

@@ -125,6 +125,12 @@ static bool has_empty_axis(const lat_array_view *view) {
   return false;
 }
 
+lat_status lat__rows_check(const char *op, const char *name, int64_t n_rows) {
+  if (n_rows <= INT32_MAX) return LAT_STATUS_OK;
+  return lat_fail(LAT_STATUS_OVERFLOW, "%s: %s has too many rows: got %lld, expected at most %lld", op, name,
+                  (long long)n_rows, (long long)INT32_MAX);
+}
+
 bool lat__view_contiguous(const lat_array_view *view) {
   int64_t step = 1;
   if (has_empty_axis(view)) return true;

@@ -36,6 +36,9 @@ LAT_CHECKED lat_status lat__array_op_check(const char *op, const lat_context *co
 /// negative axis, data present unless empty, element count and bytes within range. Returns the element count.
 LAT_CHECKED lat_status lat__view_check(const char *op, const char *name, const lat_array_view *view, int64_t *count);
 
+/// Checks a number of rows, which are numbered in int32. Errors: OVERFLOW ("<name> has too many rows").
+LAT_CHECKED lat_status lat__rows_check(const char *op, const char *name, int64_t n_rows);
+
 /// True when the view is contiguous in row-major order (axes of length 1 and empty arrays do not matter).
 bool lat__view_contiguous(const lat_array_view *view);
 

@@ -31,15 +31,12 @@ static lat_status take_rows(lat_context *context, const char *op, const lat_arra
     return lat_fail(LAT_STATUS_INVALID_SHAPE, "%s: rows must have shape (N,): got %s, expected rank 1", op,
                     lat__shape_text(rows, shape, sizeof shape));
   }
-  return lat__view_contiguous_array(context, op, rows, out);
+  status = lat__rows_check(op, "rows", rows->shape[0]);
+  return status ? status : lat__view_contiguous_array(context, op, rows, out);
 }
 
 /// Checks that every entry is below `n_rows` and, unless a fill stands for it, not negative.
 static lat_status check_range(const char *op, const int32_t *rows, int64_t n, int64_t n_rows, bool allows_negative) {
-  if (n > INT32_MAX) {
-    return lat_fail(LAT_STATUS_OVERFLOW, "%s: too many rows: got %lld, expected at most %lld", op, (long long)n,
-                    (long long)INT32_MAX);
-  }
   for (int64_t r = 0; r < n; r++) {
     if (rows[r] < n_rows && (allows_negative || rows[r] >= 0)) continue;
     return lat_fail(LAT_STATUS_INVALID_ARGUMENT,
@@ -91,6 +88,7 @@ static lat_status open_gather(lat_context *context, const char *op, const lat_ar
                  op, lat__shape_text(features, shape, sizeof shape), lat_dtype_name(features->dtype));
     goto done;
   }
+  LAT_TRY(lat__rows_check(op, "features", features->shape[0]), done);
   LAT_TRY(take_rows(context, op, rows, taken), done);
   LAT_TRY(check_range(op, (*taken)->view.data, rows->shape[0], features->shape[0], true), done);
   LAT_TRY(lat__view_contiguous_array(context, op, features, x), done);
