@@ -197,6 +197,7 @@ typedef struct lat_do_opts {
 /// Does `*out` things * 2. Errors: BAD (NULL).
 LAT_API LAT_CHECKED lat_status lat_do(int a,
                                       int b);
+// --- a ruler between two groups ---
 LAT_API int lat_count(int a); ///< how many
 #endif
 """

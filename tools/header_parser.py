@@ -95,7 +95,7 @@ def parse(path):
             comment, previous = [], None
             index += 1
             continue
-        if line.startswith(("#if", "#endif", "#else", "#include", 'extern "C"', "}")):
+        if line.startswith(("// ", "#if", "#endif", "#else", "#include", 'extern "C"', "}")):
             index += 1
             continue
         end = declaration_end(lines, index)

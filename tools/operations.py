@@ -204,6 +204,9 @@ SELF_HEADER = """/// \\file a.h
 /// Does it. Errors: none.
 LAT_API LAT_CHECKED lat_status lat_do(int a,
                                       int b);
+
+// --- a ruler between two groups ---
+
 /// Its gradient.
 LAT_API lat_status lat_do_backward(int a);
 LAT_API int lat_count(int a); ///< how many

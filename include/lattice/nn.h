@@ -146,6 +146,7 @@ LAT_API lat_value lat_nn_instance_norm(lat_nn *nn, lat_value x, int64_t channels
 LAT_API lat_value lat_nn_group_norm(lat_nn *nn, lat_value x, int64_t groups, int64_t channels,
                                     const lat_nn_norm_opts *opts);
 
+/// The activations of those names.
 LAT_API lat_value lat_nn_relu(lat_nn *nn, lat_value x);
 LAT_API lat_value lat_nn_sigmoid(lat_nn *nn, lat_value x);
 LAT_API lat_value lat_nn_silu(lat_nn *nn, lat_value x);

@@ -161,7 +161,36 @@ static void test_section_3(void **state) {
   radius = (lat_radius_opts){sizeof radius, 1.0, -1};
   refused("3.9", lat_neighbors_create_radius(line.context, line.coords, NULL, &radius, &out.neighbors), ARGUMENT,
           "max_neighbors must be positive");
+  lat_knn_opts nearest = {sizeof nearest, 0};
+  refused("3.9", lat_neighbors_create_knn(line.context, line.coords, NULL, &nearest, &out.neighbors), ARGUMENT,
+          "k must be positive");
+  nearest.k = -2;
+  refused("3.9", lat_neighbors_create_knn(line.context, line.coords, NULL, &nearest, &out.neighbors), ARGUMENT,
+          "k must be positive");
+  nearest.k = 1;
+  refused("3.7", lat_neighbors_create_knn(line.context, line.coords, line.twice, &nearest, &out.neighbors), ARGUMENT,
+          "same coordinate stride");
   // Unequal edge lengths, counts, capacities of a relation that a user puts together: Python.
+}
+
+/// 3.8: who has no implicit-GEMM view, and no sorted one. (They write into structs, which are zero then.)
+static void test_views(void **state) {
+  (void)state;
+  lat_relation *generative = NULL, *wide = NULL;
+  lat_implicit_gemm gemm;
+  lat_sorted_implicit_gemm sorted;
+  lat_kernel_opts opts = LAT_KERNEL_OPTS_INIT;
+  lat_test_assert_ok(lat_relation_create_generative(line.context, line.twice, NULL, &generative));
+  opts.kernel_size = triple(33, 1, 1);
+  lat_test_assert_ok(lat_relation_create_forward(line.context, line.coords, &opts, &wide));
+  lat_test_assert_error(lat_relation_implicit_gemm(line.context, generative, &gemm), LAT_STATUS_INVALID_ARGUMENT,
+                        "implicit GEMM needs");
+  assert_null(gemm.out_in_map);
+  lat_test_assert_error(lat_relation_sorted_implicit_gemm(line.context, wide, &sorted), LAT_STATUS_INVALID_ARGUMENT,
+                        "at most 32 kernel elements");
+  assert_null(sorted.reorder_rows);
+  lat_relation_release(wide);
+  lat_relation_release(generative);
 }
 
 // --- section 4 ---
@@ -325,6 +354,7 @@ int main(void) {
       cmocka_unit_test(test_section_2),
       cmocka_unit_test(test_overflow_after_scaling),
       cmocka_unit_test(test_section_3),
+      cmocka_unit_test(test_views),
       cmocka_unit_test(test_every_convolution),
       cmocka_unit_test(test_pointwise_and_target),
       cmocka_unit_test(test_support),

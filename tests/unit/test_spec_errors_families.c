@@ -132,6 +132,34 @@ static void test_algebra(void **state) {
   refused("7", lat_gather_aligned_features(context, &feats, &beyond, 0, &out.array), ARGUMENT, "got 3");
 }
 
+static lat_status make(lat_array_view coords, lat_array_view feats, int duplicates) {
+  lat_from_coordinates_opts opts = LAT_FROM_COORDINATES_OPTS_INIT;
+  opts.duplicates = (lat_duplicates)duplicates;
+  return lat_sparse_from_coordinates(line.context, &coords, &feats, &opts, &out.tensor);
+}
+
+static lat_status collate(lat_array_view a, lat_array_view b, lat_array_view a_feats, lat_array_view b_feats,
+                          int64_t n) {
+  const lat_array_view coords[2] = {a, b}, feats[2] = {a_feats, b_feats};
+  return lat_sparse_collate(line.context, coords, feats, n, NULL, &out.tensor);
+}
+
+static void test_creation(void **state) {
+  (void)state;
+  lat_array_view rows = some_2d(LAT_DTYPE_I32, 2, 4), feats = some_2d(F32, 2, 1), three = some_2d(LAT_DTYPE_I32, 2, 3);
+  refused("7", make(rows, feats, 9), ARGUMENT, "duplicate_reduction");
+  refused("0.9", make(rows, feats, LAT_DUPLICATES_ERROR), ARGUMENT, "duplicate coordinates");
+  refused("7 1.2", make(three, feats, LAT_DUPLICATES_MEAN), SHAPE, "coords must have shape (N, 4)");
+  refused("7 1.2", make(rows, some_2d(F32, 3, 1), LAT_DUPLICATES_NONE), SHAPE, "the same row count");
+  refused("7", collate(three, three, feats, feats, 0), ARGUMENT, "expected at least one sparse tensor batch");
+  refused("7", collate(three, rows, feats, feats, 2), SHAPE, "must have shape (N, 3)");
+  refused("7", collate(three, some_2d(F32, 2, 3), feats, feats, 2), DTYPE, "coords[1]");
+  refused("7", collate(three, three, feats, some_1d(F32, 2), 2), SHAPE, "feats[1]");
+  refused("7", collate(three, three, feats, some_2d(F32, 3, 1), 2), SHAPE, "row");
+  refused("7", collate(three, three, feats, some_2d(F32, 2, 2), 2), SHAPE, "must have the same channels");
+  // "coords and feats batch sizes must match": C has one n for both. "must share a dtype": 0.21.
+}
+
 static void test_selection(void **state) {
   (void)state;
   lat_context *context = line.context;
@@ -352,10 +380,10 @@ static void test_streams(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_pools),   cmocka_unit_test(test_features),     cmocka_unit_test(test_norms),
-      cmocka_unit_test(test_algebra), cmocka_unit_test(test_selection),    cmocka_unit_test(test_points),
-      cmocka_unit_test(test_packing), cmocka_unit_test(test_stored_parts), cmocka_unit_test(test_coding),
-      cmocka_unit_test(test_streams),
+      cmocka_unit_test(test_pools),   cmocka_unit_test(test_features), cmocka_unit_test(test_norms),
+      cmocka_unit_test(test_algebra), cmocka_unit_test(test_creation), cmocka_unit_test(test_selection),
+      cmocka_unit_test(test_points),  cmocka_unit_test(test_packing),  cmocka_unit_test(test_stored_parts),
+      cmocka_unit_test(test_coding),  cmocka_unit_test(test_streams),
   };
   return cmocka_run_group_tests(tests, spec_line_set_up, spec_line_tear_down);
 }
