@@ -1,12 +1,9 @@
-// Every options struct, by its size: a wrong `struct_bytes` is refused, a smaller struct leaves later fields at their
-// defaults, a larger one is taken when what the library does not know of it is zero, and is refused when it is not.
-
-#include <string.h>
+// Every options struct but those of test_options_ops, by its size: a wrong `struct_bytes` is refused, a smaller struct
+// leaves later fields at their defaults, a larger one is taken when what the library does not know of it is zero, and is
+// refused when it is not.
 
 #include "support/good_arguments.h"
-
-#define TAIL_BYTES 16
-#define MAX_OPTS_BYTES 512
+#include "support/options_check.h"
 
 // --- one call for each function that takes options; what it makes is released ---
 
@@ -141,11 +138,7 @@ static lat_status cloud_write_ply(const void *opts) {
   return lat_cloud_write_ply(good.context, good.cloud, good.cloud_path, opts);
 }
 
-static const struct {
-  const char *op;
-  size_t opts_bytes;
-  lat_status (*call)(const void *opts);
-} calls[] = {
+static const options_call calls[] = {
     {"context_create", sizeof(lat_context_opts), context_create},
     {"coords_create", sizeof(lat_coords_opts), coords_create},
     {"tensor_create", sizeof(lat_tensor_opts), tensor_create},
@@ -169,66 +162,19 @@ static const struct {
 
 #define N_CALLS (sizeof calls / sizeof calls[0])
 
-/// Calls with zeroed options of the given size; the byte at `marked` (0: none) is set.
-static lat_status call_with(size_t c, size_t struct_bytes, size_t marked) {
-  static union {
-    size_t struct_bytes;
-    unsigned char bytes[MAX_OPTS_BYTES];
-  } opts;
-  memset(&opts, 0, sizeof opts);
-  opts.struct_bytes = struct_bytes;
-  if (marked) opts.bytes[marked] = 1;
-  return calls[c].call(&opts);
-}
-
-static int n_faults;
-
-static void expect_refused(size_t c, size_t struct_bytes, size_t marked, lat_status expected, const char *fragment) {
-  lat_status status = call_with(c, struct_bytes, marked);
-  const char *text = lat_last_error();
-  if (status == expected && strstr(text, fragment) && strncmp(text, calls[c].op, strlen(calls[c].op)) == 0) return;
-  print_error("%s with struct_bytes %zu: got %s (%s)\n", calls[c].op, struct_bytes, lat_status_name(status), text);
-  n_faults++;
-}
-
-static void expect_accepted(size_t c, size_t struct_bytes) {
-  if (call_with(c, struct_bytes, 0) == LAT_STATUS_OK) return;
-  print_error("%s with struct_bytes %zu: %s\n", calls[c].op, struct_bytes, lat_last_error());
-  n_faults++;
-}
-
 static void wrong_sizes_are_refused(void **state) {
   (void)state;
-  n_faults = 0;
-  for (size_t c = 0; c < N_CALLS; c++) {
-    expect_refused(c, 0, 0, LAT_STATUS_INVALID_ARGUMENT, "struct_bytes");
-    expect_refused(c, sizeof(size_t) - 1, 0, LAT_STATUS_INVALID_ARGUMENT, "struct_bytes");
-    expect_refused(c, (size_t)1 << 24, 0, LAT_STATUS_INVALID_ARGUMENT, "struct_bytes");
-    expect_refused(c, SIZE_MAX, 0, LAT_STATUS_INVALID_ARGUMENT, "struct_bytes");
-  }
-  assert_int_equal(n_faults, 0);
+  options_check_wrong_sizes(calls, N_CALLS);
 }
 
 static void unknown_fields_must_be_zero(void **state) {
   (void)state;
-  n_faults = 0;
-  for (size_t c = 0; c < N_CALLS; c++) {
-    assert_true(calls[c].opts_bytes + TAIL_BYTES <= MAX_OPTS_BYTES);
-    expect_accepted(c, calls[c].opts_bytes + TAIL_BYTES);
-    expect_refused(c, calls[c].opts_bytes + TAIL_BYTES, calls[c].opts_bytes + TAIL_BYTES - 1, LAT_STATUS_UNSUPPORTED,
-                   "does not know");
-  }
-  assert_int_equal(n_faults, 0);
+  options_check_unknown_fields(calls, N_CALLS);
 }
 
 static void small_structs_mean_defaults(void **state) {
   (void)state;
-  n_faults = 0;
-  for (size_t c = 0; c < N_CALLS; c++) {
-    expect_accepted(c, sizeof(size_t));
-    expect_accepted(c, calls[c].opts_bytes);
-  }
-  assert_int_equal(n_faults, 0);
+  options_check_small_structs(calls, N_CALLS);
 }
 
 /// What lies behind a small struct is not read: here a negative thread count.
