@@ -9,6 +9,7 @@
 
 #include "ref/ref_conv3d.h"
 #include "ref/ref_pool.h"
+#include "ref/ref_reach.h"
 #include "ref/ref_relation.h"
 
 void *check_alloc(size_t count, size_t bytes) {
@@ -98,6 +99,21 @@ const int32_t *check_in_rows(const problem_case *self, int64_t *n) {
   return view.data;
 }
 
+/// A submanifold relation is the same under both rules.
+static bool uses_reach(const problem *item) {
+  return item->support == LAT_SUPPORT_REACH &&
+         !(item->op == PROBLEM_RELATION && item->mode == LAT_RELATION_SUBMANIFOLD);
+}
+
+static ref_reach reach_of(const problem *item) {
+  ref_reach reach = {.bounds = {0, 0, 0}};
+  to_array(item->kernel, reach.size);
+  to_array(item->stride, reach.stride);
+  to_array(item->padding, reach.padding);
+  to_array(item->dilation, reach.dilation);
+  return reach;
+}
+
 int32_t *check_out_rows(const problem_case *self, int64_t *n) {
   const problem *item = &self->item;
   int64_t n_in;
@@ -109,6 +125,10 @@ int32_t *check_out_rows(const problem_case *self, int64_t *n) {
   *n = view.shape[0];
   if (target || item->op == PROBLEM_SUBM_CONV3D) {
     if (*n > 0) memcpy(out, view.data, (size_t)*n * 4 * sizeof *out);
+  } else if (uses_reach(item)) {
+    ref_reach reach = reach_of(item);
+    free(out);
+    *n = ref_reach_support(in, n_in, &reach, &out);
   } else {
     *n = ref_floor_support(in, n_in, stride, out); // at stride 1 the rows themselves: they are distinct
   }
@@ -119,12 +139,9 @@ static ref_edges *edges_of(const problem_case *self, const int32_t *out, int64_t
   const problem *item = &self->item;
   int64_t n_in;
   const int32_t *in = check_in_rows(self, &n_in);
-  int32_t size[3], stride[3], padding[3], dilation[3];
-  to_array(item->kernel, size);
-  to_array(item->stride, stride);
-  to_array(item->padding, padding);
-  to_array(item->dilation, dilation);
-  return ref_relation_edges(in, n_in, out, n_out, size, stride, padding, dilation);
+  ref_reach g = reach_of(item);
+  if (uses_reach(item)) return ref_reach_edges(in, n_in, out, n_out, &g);
+  return ref_relation_edges(in, n_in, out, n_out, g.size, g.stride, g.padding, g.dilation);
 }
 
 // --- relation -------------------------------------------------------------------------------------------------------
@@ -215,6 +232,7 @@ void check_weighted(const problem_case *self, const problem_result *result, char
                    .c_out = item->c_out,
                    .x = x,
                    .w = w,
+                   .from_zero = uses_reach(item),
                    .layout = REF_WEIGHT_OUT_KERNEL_IN,
                    .bias = bias};
   to_array(item->kernel, conv.size);

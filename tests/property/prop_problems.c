@@ -1,6 +1,6 @@
 // Random problem strings against the naive references.
 //
-// Every operator over kernels, strides, paddings, dilations, types, weights, empty, single and many rows, negative
+// Every operator over kernels, strides, paddings, dilations, support rules, types, weights, empty, single and many rows, negative
 // coordinates, several batch items, threads and levels. A failing problem is made smaller while it still fails, and its
 // string is printed: `LATTICE_PROBLEM='conv3d:…' prop_problems` runs that one (or a list) instead. LATTICE_PROBLEM_SEED and
 // LATTICE_PROBLEM_COUNT change which problems are drawn and how many of each operator.
@@ -57,6 +57,7 @@ static void draw_geometry(dice *d, problem_op op, char *text) {
   if (subm) return;
   add(text, "s", PICK(d, "1", "2", "2", "3", "1x2x1"));
   add(text, "p", PICK(d, "0", "0", "1", "0x1x2"));
+  add(text, "support", PICK(d, "floor", "floor", "reach"));
 }
 
 static problem draw(uint64_t seed, problem_op op, uint64_t index) {
@@ -122,6 +123,7 @@ static void shrink(problem *item, char *reason) {
     smaller = *item;
     if (item->op != PROBLEM_POOL3D) smaller.dilation = lat_triple_all(1);
     smaller.padding = lat_triple_all(0);
+    smaller.support = LAT_SUPPORT_FLOOR;
     changed |= still_fails(item, smaller, reason);
   }
 }
@@ -175,6 +177,7 @@ static void test_checks_find_wrong_results(void **state) {
                                       "voxelize:n=10,cin=1",
                                       "devoxelize:n=10,cin=1,density=1",
                                       "relation:n=20,s=2",
+                                      "relation:n=20,s=2,support=reach",
                                       "radius:n=20",
                                       "knn:n=20"};
   for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
