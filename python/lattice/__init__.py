@@ -1,5 +1,36 @@
-"""Lattice: sparse 3-D tensors and sparse convolution networks on point clouds and voxels."""
-from ._library import lib as _lib  # noqa: F401
-from ._version import __version__
+"""Lattice: sparse 3-D tensors and sparse convolution networks on point clouds and voxels.
 
-__all__ = ["__version__"]
+`SparseTensor` holds coordinates and features in arrays of NumPy, PyTorch or MLX; `lattice.ops` has the operations,
+`lattice.numpy.nn`, `lattice.torch.nn` and `lattice.mlx.nn` the modules, `lattice.core` coordinate sets and relations.
+"""
+from __future__ import annotations
+
+from typing import Any, Dict
+
+from . import core, ops
+from ._library import set_options
+from ._version import __version__
+from .core import (
+    QuantizedWeight,
+    SparseTensor,
+    SparseTensorComponents,
+    dequantize_weight,
+    quantize_weight,
+)
+from . import artifact, compat, nn
+
+__all__ = [
+    "QuantizedWeight", "SparseTensor", "SparseTensorComponents", "__version__", "artifact", "backend_info", "compat",
+    "core", "dequantize_weight", "nn", "ops", "quantize_weight", "set_options", "use",
+]  # fmt: skip
+
+
+def backend_info() -> Dict[str, Any]:
+    """`{"version": ..., "capabilities": {"cpu": True, "metal": False, "mlir": bool}}`."""
+    mlir = artifact.native_artifact_execution_available()
+    return {"version": __version__, "capabilities": {"cpu": True, "metal": False, "mlir": mlir}}
+
+
+def use(framework: str) -> None:
+    """Chooses the framework of `lattice.nn`: "mlx", "torch" or "numpy" (the default)."""
+    nn._use(framework)

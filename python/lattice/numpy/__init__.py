@@ -1,0 +1,4 @@
+"""Lattice for NumPy: `nn` has the modules."""
+from . import nn
+
+__all__ = ["nn"]

@@ -1,0 +1,364 @@
+"""Sparse convolutions (semantics 4)."""
+from __future__ import annotations
+
+from typing import Any, Callable, List, Optional, Tuple, Union
+
+from .._arrays import library_of
+from .._library import NULL, check, ffi, lib, options
+from .._operation import Place, grads_list, run
+from ..core.manager import Entry
+from ..core.quantized import QuantizedWeight
+from ..core.relations import create_relation, edge_arrays
+from ..core.sparse import Batch, SparseTensor, UNDECLARED, require_tensor
+from ..core.types import CoordinateMapKey, IntOrTriple, KernelSpec, Triple, check_coords
+
+Coordinates = Union[SparseTensor, CoordinateMapKey, Any]
+
+# name: C function, C gradient or None, relation without and with coordinates
+_MEMBERS = {
+    "conv3d": ("forward", "target"),
+    "subm_conv3d": ("submanifold", None),
+    "conv_transpose3d": ("transposed", "target_transposed"),
+    "generative_conv_transpose3d": ("generative", "target_transposed"),
+    "normalized_subm_conv3d": ("submanifold", None),
+    "normalized_conv_transpose3d": ("transposed", "target_transposed"),
+    "normalized_generative_conv_transpose3d": ("generative", "target_transposed"),
+}
+
+
+def _gradient(name: str) -> Any:
+    try:
+        return getattr(lib, f"lat_{name}_backward")
+    except AttributeError:
+        return None
+
+
+_BACKWARD = {name: _gradient(name) for name in _MEMBERS}
+
+
+def out_stride(op: str, x: SparseTensor, stride: Triple, transposed: bool) -> Triple:
+    if not transposed:
+        return tuple(a * b for a, b in zip(x.stride, stride))  # type: ignore[return-value]
+    if any(a % b for a, b in zip(x.stride, stride)):
+        raise ValueError(f"{op}: transpose stride must divide the input tensor stride: got {stride}, expected a divisor of {x.stride}")
+    return tuple(a // b for a, b in zip(x.stride, stride))  # type: ignore[return-value]
+
+
+def target_entry(op: str, x: SparseTensor, coordinates: Coordinates, stride: Triple) -> Entry:
+    """The entry, in x's manager, of a target tensor, key or coordinate array."""
+    manager = x._manager
+    if isinstance(coordinates, SparseTensor):
+        if coordinates.stride != stride:
+            raise ValueError(
+                f"{op}: coordinates must use the convolution output stride: got {coordinates.stride}, expected {stride}"
+            )
+        if coordinates._library is not x._library:
+            raise TypeError(f"{op}: mixed array libraries: got {coordinates._library.name}, expected {x._library.name}")
+        return coordinates._entry if coordinates._manager is manager else manager._adopt(coordinates._entry)
+    if isinstance(coordinates, CoordinateMapKey):
+        entry = manager._of_key(coordinates)
+        if entry.stride != stride:
+            raise ValueError(f"{op}: coordinates must use the convolution output stride: got {entry.stride}, expected {stride}")
+        return entry
+    if library_of(coordinates, op) is not x._library:
+        raise TypeError(f"{op}: mixed array libraries: got {library_of(coordinates).name}, expected {x._library.name}")
+    check_coords(coordinates, "coordinates")
+    return manager._insert(coordinates, stride)
+
+
+def _weight(view: Any, packed: Any) -> Any:
+    found = ffi.new("lat_weight *")
+    if packed is not None:
+        found.packed = packed._handle
+    else:
+        found.dense = view[0]
+    return found
+
+
+def kernel_major(math: Any, weight: Any, volume: int) -> Any:
+    """A dense weight of any layout as `(K, C_in, C_out)`."""
+    if len(weight.shape) == 3:
+        return weight
+    if len(weight.shape) == 2:
+        return math.permute(weight, (1, 0))[None]
+    c_out, c_in = weight.shape[0], weight.shape[4]
+    return math.permute(weight.reshape(c_out, volume, c_in), (1, 2, 0))
+
+
+def gather_map(math: Any, of: Any, handle: Any, n_in: int) -> Tuple[Any, int, int]:
+    """The `(n_out, K)` map of a relation, with n_in for "none", made of the library's own operations."""
+    n_out, volume = int(lib.lat_relation_n_out(handle)), int(lib.lat_relation_n_kernels(handle))
+    in_rows, out_rows, kernel_ids = edge_arrays(handle, of)
+    flat = math.scatter(n_out * volume, out_rows * volume + kernel_ids, in_rows, n_in)
+    return flat.reshape(n_out, volume), n_out, volume
+
+
+def _composed(x: SparseTensor, kind: str, target: Optional[Entry], spec: KernelSpec, groups: int, eps: Optional[float]) -> Any:
+    entry, of = x._entry, x._library
+    pointwise = spec.is_pointwise and target is None and kind in ("forward", "submanifold")
+
+    def formula(math: Any, feats: Any, weight: Any, bias: Any) -> Any:
+        if groups != 1:
+            raise RuntimeError("convolution with groups: not available while arrays have no values")
+        w = math.f32(kernel_major(math, weight, spec.volume))
+        volume, c_in, c_out = w.shape
+        if pointwise:
+            y = math.f32(feats) @ w[0]
+        else:
+            handle = create_relation(kind, entry.handle, None if target is None else target.handle, spec)
+            table, n_out, _ = gather_map(math, of, handle, entry.rows)
+            gathered = math.take(math.f32(feats), table.reshape(-1)).reshape(n_out, volume * c_in)
+            y = gathered @ w.reshape(volume * c_in, c_out)
+            if eps is not None:
+                there = math.f32(table < entry.rows)
+                y = y / math.sqrt(there @ math.sum(w * w, 1) + eps)
+        if bias is not None:
+            y = y + math.f32(math.like(bias, feats))
+        return math.like(y, feats)
+
+    return formula
+
+
+def _place(x: SparseTensor, kind: str, target: Optional[Entry], spec: KernelSpec) -> Callable[[], Place]:
+    def place() -> Place:
+        if target is not None and target is not x._entry:
+            return target, carried(x)
+        if target is not None or kind == "submanifold" or spec.is_pointwise and kind == "forward":
+            return x._entry, x._batch
+        handle = create_relation(kind, x._entry.handle, None, spec)
+        made = lib.lat_relation_out_coords(handle)
+        if made == NULL:
+            return x._entry, carried(x)
+        return x._manager._of_set(made), carried(x)
+
+    return place
+
+
+def carried(x: SparseTensor) -> Batch:
+    """What a new support keeps of the batch metadata: the number of items."""
+    return UNDECLARED if x._batch.size < 0 else Batch(None, x._batch.size)
+
+
+def _convolution(
+    op: str,
+    x: SparseTensor,
+    weight: Any,
+    bias: Any,
+    spec: KernelSpec,
+    coordinates: Optional[Coordinates] = None,
+    eps: Optional[float] = None,
+    groups: int = 1,
+) -> SparseTensor:
+    require_tensor(op, x)
+    kind, with_target = _MEMBERS[op]
+    packed = weight if isinstance(weight, QuantizedWeight) else None
+    if packed is not None and packed._library is not x._library:
+        raise TypeError(f"{op}: mixed array libraries: got {packed._library.name} weight, expected {x._library.name}")
+    transposed = kind in ("transposed", "generative")
+    stride = out_stride(op, x, spec.stride, transposed)
+    target = None if coordinates is None else target_entry(op, x, coordinates, stride)
+    relation = kind if target is None or with_target is None else with_target
+    fields: Any = {"kernel_size": spec.size, "dilation": spec.dilation, "groups": int(groups)}
+    if kind != "submanifold":
+        fields.update(stride=spec.stride, padding=spec.padding)
+    if target is not None:
+        fields["coordinates"] = target.handle
+    if eps is not None:
+        fields["eps"] = float(eps)
+        if not eps > 0:
+            raise ValueError(f"{op}: eps must be positive: got {eps}")
+    opts = options("lat_conv3d_opts", **fields)
+    function = getattr(lib, "lat_" + op)
+    gradient = _BACKWARD[op]
+
+    # `opts` points at the target's set: whatever outlives this call holds the target too.
+    def call(context: Any, tensors: Any, views: Any, out: Any, alive: Any = target) -> int:
+        return function(context, tensors[0], _weight(views[0], packed), views[1], opts, out)  # type: ignore[no-any-return]
+
+    def backward(context: Any, tensors: Any, views: Any, grad: Any, needs: Any, alive: Any = target) -> List[Any]:
+        names, flags, at = ["x"], 1 if needs[0] else 0, 1
+        if packed is None:
+            names.append("weight")
+            flags |= 2 if needs[at] else 0
+            at += 1
+        if views[1] != NULL:
+            names.append("bias")
+            flags |= 4 if needs[at] else 0
+        out = ffi.new("lat_conv_grads *")
+        how = options("lat_conv3d_backward_opts", forward=opts, grads=flags)
+        check(gradient(context, tensors[0], _weight(views[0], packed), grad, how, out))
+        return grads_list(out, *names)
+
+    c_backward = backward if gradient is not None and (groups == 1 or _grouped_gradients()) else None
+    params = [None if packed is not None else weight, bias]
+    normalizer = eps if not (spec.is_pointwise and kind == "submanifold") else None
+    composed = _composed(x_shell(x), relation, target, spec, groups, normalizer) if packed is None else None
+    return run(  # type: ignore[no-any-return]
+        op, [x], params, call, backward=c_backward, composed=composed, place=_place(x, relation, target, spec)
+    )
+
+
+def _grouped_gradients() -> bool:
+    return False
+
+
+def x_shell(x: SparseTensor) -> SparseTensor:
+    """x without its features, for closures that outlive the call."""
+    from ..core.sparse import make
+
+    return make(None, x._entry, x._manager, x._batch, x._library)
+
+
+def conv3d(
+    x: SparseTensor,
+    weight: Any,
+    bias: Any = None,
+    *,
+    kernel_size: IntOrTriple = 3,
+    stride: IntOrTriple = 1,
+    padding: IntOrTriple = 0,
+    dilation: IntOrTriple = 1,
+    coordinates: Optional[Coordinates] = None,
+    groups: int = 1,
+) -> SparseTensor:
+    """Convolution over the forward relation of x, or onto given coordinates (semantics 4.3).
+
+    weight: `(C_out, Kx, Ky, Kz, C_in)`, `(K, C_in, C_out)`, for a pointwise kernel `(C_out, C_in)`, of the dtype of the
+    features, or a QuantizedWeight. bias: `(C_out,)`.
+    coordinates: output support: a SparseTensor, a CoordinateMapKey of x's manager, or an `(M, 4)` array.
+    Raises ValueError for shapes, dtypes and geometry, TypeError for mixed array libraries.
+    """
+    spec = KernelSpec(kernel_size, stride, padding, dilation)
+    return _convolution("conv3d", x, weight, bias, spec, coordinates, None, groups)
+
+
+def subm_conv3d(
+    x: SparseTensor,
+    weight: Any,
+    bias: Any = None,
+    *,
+    kernel_size: IntOrTriple = 3,
+    dilation: IntOrTriple = 1,
+    groups: int = 1,
+) -> SparseTensor:
+    """Submanifold convolution: the result has x's identity. ValueError for even kernel sizes ("odd kernel_size")."""
+    spec = KernelSpec(kernel_size, 1, 0, dilation)
+    return _convolution("subm_conv3d", x, weight, bias, spec, None, None, groups)
+
+
+def conv_transpose3d(
+    x: SparseTensor,
+    weight: Any,
+    bias: Any = None,
+    *,
+    kernel_size: IntOrTriple = 2,
+    stride: IntOrTriple = 2,
+    padding: IntOrTriple = 0,
+    dilation: IntOrTriple = 1,
+    coordinates: Optional[Coordinates] = None,
+    groups: int = 1,
+) -> SparseTensor:
+    """Transposed convolution; the stride must divide x's ("must divide") (semantics 4.5)."""
+    spec = KernelSpec(kernel_size, stride, padding, dilation)
+    return _convolution("conv_transpose3d", x, weight, bias, spec, coordinates, None, groups)
+
+
+def generative_conv_transpose3d(
+    x: SparseTensor,
+    weight: Any,
+    bias: Any = None,
+    *,
+    kernel_size: IntOrTriple = 2,
+    stride: IntOrTriple = 2,
+    coordinates: Optional[Coordinates] = None,
+    groups: int = 1,
+) -> SparseTensor:
+    """Generative transposed convolution: every output of every input, never merged (semantics 4.6)."""
+    spec = KernelSpec(kernel_size, stride)
+    return _convolution("generative_conv_transpose3d", x, weight, bias, spec, coordinates, None, groups)
+
+
+def normalized_subm_conv3d(
+    x: SparseTensor,
+    weight: Any,
+    bias: Any = None,
+    *,
+    kernel_size: IntOrTriple = 3,
+    dilation: IntOrTriple = 1,
+    eps: float = 1e-8,
+) -> SparseTensor:
+    """subm_conv3d divided by the length of the weights that met each output element (semantics 4.7)."""
+    spec = KernelSpec(kernel_size, 1, 0, dilation)
+    return _convolution("normalized_subm_conv3d", x, weight, bias, spec, None, eps)
+
+
+def normalized_conv_transpose3d(
+    x: SparseTensor,
+    weight: Any,
+    bias: Any = None,
+    *,
+    kernel_size: IntOrTriple = 2,
+    stride: IntOrTriple = 2,
+    padding: IntOrTriple = 0,
+    dilation: IntOrTriple = 1,
+    eps: float = 1e-8,
+    coordinates: Optional[Coordinates] = None,
+) -> SparseTensor:
+    """Normalized conv_transpose3d."""
+    spec = KernelSpec(kernel_size, stride, padding, dilation)
+    return _convolution("normalized_conv_transpose3d", x, weight, bias, spec, coordinates, eps)
+
+
+def normalized_generative_conv_transpose3d(
+    x: SparseTensor,
+    weight: Any,
+    bias: Any = None,
+    *,
+    kernel_size: IntOrTriple = 2,
+    stride: IntOrTriple = 2,
+    eps: float = 1e-8,
+    coordinates: Optional[Coordinates] = None,
+) -> SparseTensor:
+    """Normalized generative_conv_transpose3d."""
+    spec = KernelSpec(kernel_size, stride)
+    return _convolution("normalized_generative_conv_transpose3d", x, weight, bias, spec, coordinates, eps)
+
+
+def inverse_conv3d(
+    x: SparseTensor,
+    weight: Any,
+    bias: Any = None,
+    *,
+    coordinates: Coordinates,
+    kernel_size: IntOrTriple = 3,
+    stride: IntOrTriple = 1,
+    padding: IntOrTriple = 0,
+    dilation: IntOrTriple = 1,
+) -> SparseTensor:
+    """From the output set of a forward convolution back to its input set, over the same relation.
+
+    coordinates: the finer set; the geometry is the forward convolution's.
+    """
+    op = "inverse_conv3d"
+    require_tensor(op, x)
+    spec = KernelSpec(kernel_size, stride, padding, dilation)
+    if coordinates is None:
+        raise TypeError(f"{op}: coordinates: got None, expected the finer set")
+    finer = target_entry(op, x, coordinates, out_stride(op, x, spec.stride, True))
+    opts = options(
+        "lat_conv3d_opts", kernel_size=spec.size, stride=spec.stride, padding=spec.padding, dilation=spec.dilation,
+        coordinates=finer.handle,
+    )  # fmt: skip
+    packed = weight if isinstance(weight, QuantizedWeight) else None
+
+    def call(context: Any, tensors: Any, views: Any, out: Any, alive: Any = finer) -> int:
+        return lib.lat_inverse_conv3d(context, tensors[0], _weight(views[0], packed), views[1], opts, out)  # type: ignore[no-any-return]
+
+    def backward(context: Any, tensors: Any, views: Any, grad: Any, needs: Any, alive: Any = finer) -> List[Any]:
+        out = ffi.new("lat_conv_grads *")
+        flags = sum(flag for flag, need in zip((1, 2, 4), needs) if need)
+        how = options("lat_conv3d_backward_opts", forward=opts, grads=flags)
+        check(lib.lat_inverse_conv3d_backward(context, tensors[0], _weight(views[0], packed), grad, how, out))
+        return grads_list(out, "x", "weight", "bias") if views[1] != NULL else grads_list(out, "x", "weight")
+
+    return run(op, [x], [None if packed is not None else weight, bias], call, backward=backward)  # type: ignore[no-any-return]
