@@ -4,9 +4,9 @@ Every function takes `(N, 4)` int32 or int64 arrays of one library and gives int
 """
 from __future__ import annotations
 
-from typing import Any, List, Optional, Tuple
+from typing import Any, Optional, Tuple
 
-from .._arrays import I32, Library, Views, common_library, library_of, make_view
+from .._arrays import I32, Library, Views, common_library, library_of
 from .._library import check, context, ffi, lib, options
 from .manager import (
     CoordinateManager,
@@ -19,6 +19,7 @@ from .relations import (
     KernelRelation,
     NeighborRelation,
     RelationImplicitGemmView,
+    check_support,
     neighbors_of_sets,
     relation_of_sets,
     set_of,
@@ -189,68 +190,11 @@ def join_code(join: str) -> int:
     return code
 
 
-def _ints(handle: Any) -> List[int]:
-    view = lib.lat_array_as_view(handle)
-    n = view.shape[0]
-    return list(ffi.unpack(ffi.cast("const int32_t *", view.data), n)) if n else []
-
-
-def align_sets(lhs: Any, rhs: Any, join: str) -> Tuple[Any, Any, Any]:
-    """Joins two C sets of equal stride: the joined set and, as `int32_t[]`, the rows of both sides."""
-
-    def lookup(source: Any, target: Any) -> List[int]:
-        out = ffi.new("lat_array **")
-        check(lib.lat_coords_inverse_map(context(), source, target, out))
-        try:
-            return _ints(out[0])
-        finally:
-            lib.lat_array_release(out[0])
-
-    code = join_code(join)
-    if code == JOINS["right"]:
-        lhs_rows = lookup(lhs, rhs)
-        return rhs, lhs_rows, range(len(lhs_rows))
-    rhs_rows = lookup(rhs, lhs)
-    if code == JOINS["left"]:
-        return lhs, range(len(rhs_rows)), rhs_rows
-    if code == JOINS["inner"]:
-        kept = [row for row, other in enumerate(rhs_rows) if other >= 0]
-        return _chosen(lhs, kept), kept, [rhs_rows[row] for row in kept]
-    missing = [row for row, other in enumerate(lookup(lhs, rhs)) if other < 0]
-    joined = _joined(lhs, rhs, missing) if missing else lhs
-    n = len(rhs_rows)
-    return joined, list(range(n)) + [-1] * len(missing), rhs_rows + missing
-
-
-def _memory(handle: Any) -> Any:
-    rows = int(lib.lat_coords_count(handle))
-    data = ffi.cast("char *", lib.lat_coords_rows(handle).data)
-    return memoryview(ffi.buffer(data, rows * 16)) if rows else memoryview(b"")
-
-
-def _rows_bytes(handle: Any, rows: List[int]) -> bytes:
-    memory = _memory(handle)
-    return b"".join(memory[16 * row : 16 * row + 16] for row in rows)
-
-
-def _set_of_bytes(data: bytes, like: Any) -> Any:
-    from .manager import stride_of
-
-    memory = ffi.from_buffer(data)
-    view = make_view(ffi.cast("void *", memory), I32, (len(data) // 16, 4))
-    out = ffi.new("lat_coords **")
-    check(lib.lat_coords_create(context(), view, options("lat_coords_opts", stride=stride_of(like)), out))
-    return own_set(out[0])
-
-
-def _chosen(handle: Any, rows: List[int]) -> Any:
-    if len(rows) == int(lib.lat_coords_count(handle)):
-        return handle
-    return _set_of_bytes(_rows_bytes(handle, rows), handle)
-
-
-def _joined(lhs: Any, rhs: Any, rows: List[int]) -> Any:
-    return _set_of_bytes(bytes(_memory(lhs)) + _rows_bytes(rhs, rows), lhs)
+def align_sets(lhs: Any, rhs: Any, join: str, of: Library) -> Tuple[Any, Any, Any]:
+    """Joins two C sets of equal stride: the joined set, and the int32 rows of both sides."""
+    out = ffi.new("lat_sparse_alignment *")
+    check(lib.lat_sparse_align(context(), lhs, rhs, join_code(join), out))
+    return own_set(out.coords), of.take(out.lhs_rows), of.take(out.rhs_rows)
 
 
 def build_sparse_alignment(
@@ -265,9 +209,9 @@ def build_sparse_alignment(
 
 
 def alignment(of: Library, lhs: Any, rhs: Any, join: str) -> SparseAlignment:
-    joined, lhs_rows, rhs_rows = align_sets(lhs, rhs, join)
+    joined, lhs_rows, rhs_rows = align_sets(lhs, rhs, join, of)
     n = int(lib.lat_coords_count(joined))
-    return SparseAlignment(rows_array(joined, of), of.integers([n]), of.integers(lhs_rows), of.integers(rhs_rows))
+    return SparseAlignment(rows_array(joined, of), of.integers([n]), lhs_rows, rhs_rows)
 
 
 def kernel_offsets(kernel_size: IntOrTriple, dilation: IntOrTriple = 1) -> Tuple[Triple, ...]:
@@ -283,13 +227,13 @@ def kernel_offsets(kernel_size: IntOrTriple, dilation: IntOrTriple = 1) -> Tuple
     return tuple((flat[3 * k], flat[3 * k + 1], flat[3 * k + 2]) for k in range(spec.volume))
 
 
-def _relation(kind: str, coords: Any, active_rows: Any, spec: KernelSpec) -> KernelRelation:
+def _relation(kind: str, coords: Any, active_rows: Any, spec: KernelSpec, reach: Any = None) -> KernelRelation:
     of = library_of(coords, "coords")
     source = set_of(coords, "coords", active_rows)
     full = int(lib.lat_coords_count(source)) == of.shape(coords)[0]
     rows = coords if full else rows_array(source, of)
     active = active_rows if active_rows is not None else of.integers([of.shape(coords)[0]])
-    return relation_of_sets(kind, spec, of, source, rows, source_active_rows=active)
+    return relation_of_sets(kind, spec, of, source, rows, source_active_rows=active, reach=reach)
 
 
 def build_kernel_relation(
@@ -299,9 +243,13 @@ def build_kernel_relation(
     stride: IntOrTriple = 1,
     padding: IntOrTriple = 0,
     dilation: IntOrTriple = 1,
+    *,
+    support: str = "floor",
+    bounds: Optional[IntOrTriple] = None,
 ) -> KernelRelation:
-    """The forward relation of a coordinate array (semantics 3.3)."""
-    return _relation("forward", coords, active_rows, KernelSpec(kernel_size, stride, padding, dilation))
+    """The forward relation of a coordinate array (semantics 3.3). support "reach": every output that an input meets (0.10)."""
+    spec = KernelSpec(kernel_size, stride, padding, dilation)
+    return _relation("forward", coords, active_rows, spec, check_support("build_kernel_relation", support, bounds))
 
 
 def build_submanifold_kernel_relation(

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 try:
     from typing import Literal
@@ -12,7 +12,7 @@ except ImportError:  # pragma: no cover
 from .._arrays import F32, F64, I32, I64, Library, library_of, make_view
 from .._library import NULL, check, context, ffi, lib, options
 from .manager import create_set, retain_set, rows_array
-from .types import KernelSpec, Triple, check_coords, triple
+from .types import KernelSpec, Triple, check_coords, positive_triple, triple
 
 RelationKind = Literal["forward", "target", "submanifold", "transposed", "generative"]
 _KINDS = ("forward", "target", "submanifold", "transposed", "generative", "target_transposed")
@@ -26,20 +26,39 @@ _CREATE = {
 }
 
 
-def kernel_opts(spec: KernelSpec) -> Any:
+Reach = Optional[Tuple[str, Triple]]
+_SUPPORTS = {"floor": 0, "reach": 1}
+
+
+def check_support(op: str, support: str, bounds: Any) -> Tuple[str, Triple]:
+    """The support rule and its bounds, `(0, 0, 0)` for none."""
+    if support not in _SUPPORTS:
+        raise ValueError(f"{op}: support must be 'floor' or 'reach': got {support!r}")
+    found = (0, 0, 0) if bounds is None else positive_triple(bounds, "bounds")
+    if bounds is not None and support != "reach":
+        raise ValueError(f"{op}: bounds without reach support: got bounds {found}, expected support='reach'")
+    return support, found
+
+
+def support_fields(reach: Reach) -> Dict[str, Any]:
+    return {} if reach is None else {"support": _SUPPORTS[reach[0]], "bounds": reach[1]}
+
+
+def kernel_opts(spec: KernelSpec, reach: Reach = None) -> Any:
     return options(
-        "lat_kernel_opts", kernel_size=spec.size, stride=spec.stride, padding=spec.padding, dilation=spec.dilation
-    )
+        "lat_kernel_opts", kernel_size=spec.size, stride=spec.stride, padding=spec.padding, dilation=spec.dilation,
+        **support_fields(reach),
+    )  # fmt: skip
 
 
-def create_relation(kind: str, source: Any, target: Any, spec: KernelSpec) -> Any:
+def create_relation(kind: str, source: Any, target: Any, spec: KernelSpec, reach: Reach = None) -> Any:
     """A `lat_relation *`."""
     out = ffi.new("lat_relation **")
     function = getattr(lib, _CREATE[kind])
     if kind in ("target", "target_transposed"):
-        check(function(context(), source, target, kernel_opts(spec), out))
+        check(function(context(), source, target, kernel_opts(spec, reach), out))
     else:
-        check(function(context(), source, kernel_opts(spec), out))
+        check(function(context(), source, kernel_opts(spec, reach), out))
     return ffi.gc(out[0], lib.lat_relation_release)
 
 
@@ -118,13 +137,6 @@ def _same_lengths(what: str, *arrays: Any) -> None:
     lengths = [library_of(a, what).shape(a) for a in arrays]
     if any(len(shape) != 1 for shape in lengths) or len(set(lengths)) != 1:
         raise ValueError(f"{what} must have the same row count: got {lengths}")
-
-
-def _read_int32(array: Any) -> List[int]:
-    view, keep = library_of(array).view(array)
-    values = list(ffi.unpack(ffi.cast("const int32_t *", view.data), view.shape[0])) if view.shape[0] else []
-    del keep
-    return values
 
 
 class KernelRelation:
@@ -310,6 +322,11 @@ class KernelRelation:
     def kernel_edge_ids(self) -> Any:
         return self.kernel_csr.edge_ids
 
+    def _need_handle(self, what: str) -> Any:
+        if self._handle is None:
+            raise ValueError(f"{what}: the relation was made of arrays: expected one that a builder made")
+        return self._handle
+
     def require_implicit_gemm(self) -> RelationImplicitGemmView:
         """The gather map of a forward, target or submanifold relation; built once. ValueError for the other kinds."""
         if self.implicit_gemm is None:
@@ -330,41 +347,30 @@ class KernelRelation:
 
 
 def _gather_map(relation: KernelRelation) -> RelationImplicitGemmView:
-    of, volume, rows = relation._library, relation.n_kernels, relation.n_out_capacity
-    words = (volume + 31) // 32
-    table = ffi.new("int32_t[]", [-1] * (rows * volume)) if rows * volume else ffi.new("int32_t[1]")
-    masks = ffi.new("uint32_t[]", max(rows * words, 1))
-    edges = relation.edges
-    for source, out, k in zip(_read_int32(edges.in_rows), _read_int32(edges.out_rows), _read_int32(edges.kernel_ids)):
-        if table[out * volume + k] < 0:
-            table[out * volume + k] = source
-        masks[out * words + k // 32] |= 1 << (k % 32)
+    handle = relation._need_handle("implicit gemm")
+    found = ffi.new("lat_implicit_gemm *")
+    check(lib.lat_relation_implicit_gemm(context(), handle, found))
+    of, rows = relation._library, found.n_out
     return RelationImplicitGemmView(
-        of.borrow(make_view(table, I32, (rows, volume)), table), of.borrow(make_view(masks, I32, (rows, words)), masks)
+        of.borrow(make_view(found.out_in_map, I32, (rows, found.n_kernels)), handle),
+        of.borrow(make_view(found.row_masks, I32, (rows, found.n_words)), handle),
     )
 
 
 def _sorted_map(relation: KernelRelation) -> RelationSortedImplicitGemmView:
-    of, volume, rows = relation._library, relation.n_kernels, relation.n_out_capacity
-    gemm = relation.require_implicit_gemm()
-    view, keep = of.view(gemm.out_in_map)
-    flat = list(ffi.unpack(ffi.cast("const int32_t *", view.data), rows * volume)) if rows * volume else []
-    view, keep = of.view(gemm.row_masks)
-    masks = list(ffi.unpack(ffi.cast("const int32_t *", view.data), rows)) if rows else []
-    del keep
-    order = sorted(range(rows), key=lambda row: masks[row])
-    by_row = [value for row in order for value in flat[row * volume : (row + 1) * volume]]
-    by_kernel = [flat[row * volume + k] for k in range(volume) for row in order]
-    tiles = [0] * (4 * ((rows + 63) // 64))
-    for place, row in enumerate(order):
-        tiles[place // 16] |= masks[row]
+    handle = relation._need_handle("sorted implicit gemm")
+    found = ffi.new("lat_sorted_implicit_gemm *")
+    check(lib.lat_relation_sorted_implicit_gemm(context(), handle, found))
+    of, rows, volume = relation._library, found.n_out, found.n_kernels
 
-    def array(values: List[int], shape: Tuple[int, ...]) -> Any:
-        data = ffi.new("int32_t[]", values or [0])
-        return of.borrow(make_view(data, I32, shape), data)
+    def array(data: Any, *shape: int) -> Any:
+        return of.borrow(make_view(data, I32, shape), handle)
 
     return RelationSortedImplicitGemmView(
-        array(by_row, (rows, volume)), array(by_kernel, (volume, rows)), of.integers(order), of.integers(tiles)
+        array(found.sorted_out_in_map, rows, volume),
+        array(found.sorted_kv_out_in_map, volume, rows),
+        array(found.reorder_rows, rows),
+        array(found.tile_masks, found.n_tile_masks),
     )
 
 
@@ -416,9 +422,10 @@ def relation_of_sets(
     target: Any = None,
     target_coords: Any = None,
     source_active_rows: Any = None,
+    reach: Reach = None,
 ) -> KernelRelation:
     """The KernelRelation of C sets, with arrays in a library."""
-    handle = create_relation(kind, source, target, spec)
+    handle = create_relation(kind, source, target, spec, reach)
     made = lib.lat_relation_out_coords(handle)
     if made != NULL:
         out_coords = rows_array(retain_set(made), of)
@@ -436,7 +443,8 @@ def relation_of_sets(
     relation.sorted_implicit_gemm = None
     out_active = source_active_rows if made == NULL and target is None else of.integers([n_out])
     relation.contract = SparseRelationContract(
-        kind, int(lib.lat_relation_n_in(handle)), n_out, int(lib.lat_relation_n_kernels(handle)), _offsets(kind, spec),
+        kind, int(lib.lat_relation_n_in(handle)), n_out, int(lib.lat_relation_n_kernels(handle)),
+        _offsets("transposed" if reach is not None and reach[0] == "reach" else kind, spec),
         spec.stride, spec.padding, source_coords, source_active_rows, out_coords, out_active,
     )  # fmt: skip
     return relation

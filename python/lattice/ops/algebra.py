@@ -36,9 +36,7 @@ def _aligned(lhs: SparseTensor, rhs: SparseTensor, join: str) -> Callable[[], Tu
 
     def rows() -> Tuple[Any, Any, Any]:
         if not found:
-            of = lhs._library
-            joined, left, right = align_sets(lhs._entry.handle, rhs._entry.handle, join)
-            found.append((joined, of.integers(left), of.integers(right)))
+            found.append(align_sets(lhs._entry.handle, rhs._entry.handle, join, lhs._library))
         return found[0]  # type: ignore[no-any-return]
 
     return rows
@@ -344,12 +342,14 @@ def topk_rows(x: SparseTensor, counts: Iterable[int], *, rho: float = 1.0) -> An
 
 # --- construction -----------------------------------------------------------------------------------------------------
 
-_REDUCTIONS = ("none", "error", "first", "sum", "mean", "max")
+_REDUCTIONS = {"none": 0, "error": 1, "first": 2, "sum": 3, "mean": 4, "max": 5}
 
 
-def _check_reduction(op: str, reduction: str) -> None:
-    if reduction not in _REDUCTIONS:
+def _reduction(op: str, reduction: str) -> int:
+    code = _REDUCTIONS.get(reduction)
+    if code is None:
         raise ValueError(f"{op}: duplicate_reduction: got {reduction!r}, expected one of {', '.join(_REDUCTIONS)}")
+    return code
 
 
 def sparse_from_coordinates(
@@ -365,41 +365,40 @@ def sparse_from_coordinates(
     Merged rows are in first-seen order; declared batch_counts are counted again.
     """
     op = "sparse_from_coordinates"
-    _check_reduction(op, duplicate_reduction)
+    code = _reduction(op, duplicate_reduction)
     x = SparseTensor(coords, feats, stride, batch_counts=batch_counts)
     if duplicate_reduction == "none":
         return x
-    count = ffi.new("int64_t *")
-    check(lib.lat_coords_duplicates(context(), x._entry.handle, count))
-    if duplicate_reduction == "error":
-        if count[0]:
-            raise ValueError(f"{op}: duplicate coordinates: got {count[0]} repeated rows, expected none")
-        return x
-    if count[0] == 0:
-        return x
-    return _merge(op, x, duplicate_reduction)
+    return _merged(op, x, code)
 
 
-def _merge(op: str, x: SparseTensor, reduction: str) -> SparseTensor:
-    """Merges duplicates: rows of one coordinate are the points of one voxel."""
-    from .points import reduce_points
+def _merged(op: str, x: SparseTensor, code: int) -> SparseTensor:
+    """x with its duplicates refused or merged, on a manager of its own."""
+    shell = _bare(x)
+    counts = None if x.batch_counts is None else ffi.new("int64_t[]", x.batch_counts)
 
-    of = x._library
-    unique = ffi.new("lat_coords **")
-    # The union of a set with itself: its distinct rows, first-seen.
-    check(lib.lat_coords_union(context(), x._entry.handle, x._entry.handle, unique))
+    def opts() -> Any:
+        return options(
+            "lat_from_coordinates_opts", stride=shell.stride, duplicates=code,
+            batch_counts=NULL if counts is None else counts, n_batches=max(shell._batch.size, 0),
+        )  # fmt: skip
+
+    def views(tensor: Any) -> Any:
+        rows = ffi.new("lat_array_view *", lib.lat_coords_rows(shell._entry.handle))
+        return rows, ffi.new("lat_array_view *", lib.lat_tensor_feats(tensor))
+
+    def call(context: Any, tensors: Any, _: Any, out: Any) -> int:
+        return lib.lat_sparse_from_coordinates(context, *views(tensors[0]), opts(), out)  # type: ignore[no-any-return]
+
+    def backward(context: Any, tensors: Any, _: Any, grad: Any, needs: Any) -> List[Any]:
+        out = ffi.new("lat_array **")
+        check(lib.lat_sparse_from_coordinates_backward(context, *views(tensors[0]), grad, opts(), out))
+        return [out[0]]
+
     manager = CoordinateManager()
-    manager._library = of
-    entry = manager._of_set(ffi.gc(unique[0], lib.lat_coords_release))
-    batch = UNDECLARED
-    if x._batch.counts is not None:
-        skeleton = make(None, entry, manager, Batch(None, len(x._batch.counts)), of)
-        batch = Batch(tuple(len(rows) for rows in skeleton._rows_by_batch()))
-    rows = ffi.new("lat_array **")
-    check(lib.lat_coords_inverse_map(context(), entry.handle, x._entry.handle, rows))
-    inverse = of.take(rows[0])
-    feats = reduce_points(op, x._feats, inverse, entry.rows, reduction)
-    return make(feats, entry, manager, batch, of)
+    manager._library = x._library
+    own = make(x._feats, manager._adopt(x._entry), manager, x._batch, x._library)
+    return run(op, [own], [], call, backward=backward)  # type: ignore[no-any-return]
 
 
 def sparse_collate(
@@ -407,7 +406,7 @@ def sparse_collate(
 ) -> SparseTensor:
     """One batch of unbatched parts: coords `(n, 3)`, feats `(n, C)` each; the batch column is the part's place."""
     op = "sparse_collate"
-    _check_reduction(op, duplicate_reduction)
+    _reduction(op, duplicate_reduction)
     parts, values = [as_array(c) for c in coords], [as_array(f) for f in feats]
     if len(parts) != len(values):
         raise ValueError(f"{op}: coords and feats batch sizes must match: got {len(values)} feats, expected {len(parts)}")

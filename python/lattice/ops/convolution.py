@@ -8,7 +8,7 @@ from .._library import NULL, check, ffi, lib, options
 from .._operation import Place, grads_list, run
 from ..core.manager import Entry
 from ..core.quantized import QuantizedWeight
-from ..core.relations import create_relation, edge_arrays
+from ..core.relations import Reach, check_support, create_relation, edge_arrays, support_fields
 from ..core.sparse import Batch, SparseTensor, UNDECLARED, require_tensor
 from ..core.types import CoordinateMapKey, IntOrTriple, KernelSpec, Triple, check_coords
 
@@ -93,7 +93,7 @@ def gather_map(math: Any, of: Any, handle: Any, n_in: int) -> Tuple[Any, int, in
     return flat.reshape(n_out, volume), n_out, volume
 
 
-def _composed(x: SparseTensor, kind: str, target: Optional[Entry], spec: KernelSpec, groups: int, eps: Optional[float]) -> Any:
+def _composed(x: SparseTensor, kind: str, target: Optional[Entry], spec: KernelSpec, groups: int, eps: Optional[float], reach: Reach) -> Any:
     entry, of = x._entry, x._library
     pointwise = spec.is_pointwise and target is None and kind in ("forward", "submanifold")
 
@@ -105,7 +105,7 @@ def _composed(x: SparseTensor, kind: str, target: Optional[Entry], spec: KernelS
         if pointwise:
             y = math.f32(feats) @ w[0]
         else:
-            handle = create_relation(kind, entry.handle, None if target is None else target.handle, spec)
+            handle = create_relation(kind, entry.handle, None if target is None else target.handle, spec, reach)
             table, n_out, _ = gather_map(math, of, handle, entry.rows)
             gathered = math.take(math.f32(feats), table.reshape(-1)).reshape(n_out, volume * c_in)
             y = gathered @ w.reshape(volume * c_in, c_out)
@@ -119,13 +119,16 @@ def _composed(x: SparseTensor, kind: str, target: Optional[Entry], spec: KernelS
     return formula
 
 
-def _place(x: SparseTensor, kind: str, target: Optional[Entry], spec: KernelSpec) -> Callable[[], Place]:
+def _place(
+    x: SparseTensor, kind: str, target: Optional[Entry], spec: KernelSpec, reach: Reach = None
+) -> Callable[[], Place]:
     def place() -> Place:
         if target is not None and target is not x._entry:
             return target, carried(x)
         if target is not None or kind == "submanifold" or spec.is_pointwise and kind == "forward":
             return x._entry, x._batch
-        handle = create_relation(kind, x._entry.handle, None, spec)
+        # A pool's 1x1x1 kernel goes through the relation as every other: "pool" is "forward" without that exception.
+        handle = create_relation("forward" if kind == "pool" else kind, x._entry.handle, None, spec, reach)
         made = lib.lat_relation_out_coords(handle)
         if made == NULL:
             return x._entry, carried(x)
@@ -148,6 +151,7 @@ def _convolution(
     coordinates: Optional[Coordinates] = None,
     eps: Optional[float] = None,
     groups: int = 1,
+    reach: Reach = None,
 ) -> SparseTensor:
     require_tensor(op, x)
     kind, with_target = _MEMBERS[op]
@@ -158,7 +162,7 @@ def _convolution(
     stride = out_stride(op, x, spec.stride, transposed)
     target = None if coordinates is None else target_entry(op, x, coordinates, stride)
     relation = kind if target is None or with_target is None else with_target
-    fields: Any = {"kernel_size": spec.size, "dilation": spec.dilation, "groups": int(groups)}
+    fields: Any = {"kernel_size": spec.size, "dilation": spec.dilation, "groups": int(groups), **support_fields(reach)}
     if kind != "submanifold":
         fields.update(stride=spec.stride, padding=spec.padding)
     if target is not None:
@@ -189,17 +193,13 @@ def _convolution(
         check(gradient(context, tensors[0], _weight(views[0], packed), grad, how, out))
         return grads_list(out, *names)
 
-    c_backward = backward if gradient is not None and (groups == 1 or _grouped_gradients()) else None
+    c_backward = backward if gradient is not None else None
     params = [None if packed is not None else weight, bias]
     normalizer = eps if not (spec.is_pointwise and kind == "submanifold") else None
-    composed = _composed(x_shell(x), relation, target, spec, groups, normalizer) if packed is None else None
+    composed = _composed(x_shell(x), relation, target, spec, groups, normalizer, reach) if packed is None else None
     return run(  # type: ignore[no-any-return]
-        op, [x], params, call, backward=c_backward, composed=composed, place=_place(x, relation, target, spec)
+        op, [x], params, call, backward=c_backward, composed=composed, place=_place(x_shell(x), relation, target, spec, reach)
     )
-
-
-def _grouped_gradients() -> bool:
-    return False
 
 
 def x_shell(x: SparseTensor) -> SparseTensor:
@@ -220,16 +220,22 @@ def conv3d(
     dilation: IntOrTriple = 1,
     coordinates: Optional[Coordinates] = None,
     groups: int = 1,
+    support: str = "floor",
+    bounds: Optional[IntOrTriple] = None,
 ) -> SparseTensor:
     """Convolution over the forward relation of x, or onto given coordinates (semantics 4.3).
 
     weight: `(C_out, Kx, Ky, Kz, C_in)`, `(K, C_in, C_out)`, for a pointwise kernel `(C_out, C_in)`, of the dtype of the
     features, or a QuantizedWeight. bias: `(C_out,)`.
     coordinates: output support: a SparseTensor, a CoordinateMapKey of x's manager, or an `(M, 4)` array.
+    groups: divides the channels of both sides; C_in of the weight is then x.channels / groups.
+    support: "floor", or "reach": every output that meets an input, as dense convolutions have it; with `bounds` the
+    extent of the input box (semantics 0.10).
     Raises ValueError for shapes, dtypes and geometry, TypeError for mixed array libraries.
     """
     spec = KernelSpec(kernel_size, stride, padding, dilation)
-    return _convolution("conv3d", x, weight, bias, spec, coordinates, None, groups)
+    reach = check_support("conv3d", support, bounds)
+    return _convolution("conv3d", x, weight, bias, spec, coordinates, None, groups, reach)
 
 
 def subm_conv3d(

@@ -5,8 +5,7 @@ from typing import Any, List, Optional
 
 from .._library import NULL, check, ffi, lib, options
 from .._operation import run
-from ..core.manager import Entry
-from ..core.relations import create_relation, kernel_opts
+from ..core.relations import check_support, create_relation, kernel_opts
 from ..core.sparse import SparseTensor, require_tensor
 from ..core.types import IntOrTriple, KernelSpec, positive_triple
 from .convolution import _place, gather_map, out_stride, x_shell
@@ -47,6 +46,8 @@ def pool3d(
     stride: IntOrTriple = 2,
     padding: IntOrTriple = 0,
     dilation: IntOrTriple = 1,
+    support: str = "floor",
+    bounds: Optional[IntOrTriple] = None,
 ) -> SparseTensor:
     """Local pool over the forward relation: mode "sum", "max" or "avg" (of the contributors that are there).
 
@@ -56,7 +57,8 @@ def pool3d(
     require_tensor(op, x)
     code = mode_code(op, mode)
     spec = KernelSpec(kernel_size, stride, padding, dilation)
-    opts = kernel_opts(spec)
+    reach = check_support(op, support, bounds)
+    opts = kernel_opts(spec, reach)
     shell, of = x_shell(x), x._library
 
     def call(context: Any, tensors: Any, views: Any, out: Any) -> int:
@@ -71,18 +73,12 @@ def pool3d(
         return lib.lat_pool3d_jvp(context, tensors[0], code, opts, tangents[0], out)  # type: ignore[no-any-return]
 
     def composed(math: Any, feats: Any) -> Any:
-        handle = create_relation("forward", shell._entry.handle, None, spec)
+        handle = create_relation("forward", shell._entry.handle, None, spec, reach)
         table, _, _ = gather_map(math, of, handle, shell._entry.rows)
         return math.like(_reduce(math, feats, table, shell._entry.rows, mode), feats)
 
-    place = _place_pool(shell, None, spec)
+    place = _place(shell, "pool", None, spec, reach)
     return run(op, [x], [], call, backward=backward, jvp=jvp, composed=composed, place=place)  # type: ignore[no-any-return]
-
-
-def _place_pool(shell: SparseTensor, target: Optional[Entry], spec: KernelSpec) -> Any:
-    # A pool with a pointwise kernel goes through the relation, as every other pool.
-    kind = "forward" if target is None else "target"
-    return _place(shell, kind, target, spec)
 
 
 def sum_pool3d(
@@ -92,9 +88,14 @@ def sum_pool3d(
     stride: IntOrTriple = 2,
     padding: IntOrTriple = 0,
     dilation: IntOrTriple = 1,
+    support: str = "floor",
+    bounds: Optional[IntOrTriple] = None,
 ) -> SparseTensor:
     """pool3d with mode "sum"."""
-    return pool3d(x, mode="sum", kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation)
+    return pool3d(
+        x, mode="sum", kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation, support=support,
+        bounds=bounds,
+    )  # fmt: skip
 
 
 def max_pool3d(
@@ -104,9 +105,14 @@ def max_pool3d(
     stride: IntOrTriple = 2,
     padding: IntOrTriple = 0,
     dilation: IntOrTriple = 1,
+    support: str = "floor",
+    bounds: Optional[IntOrTriple] = None,
 ) -> SparseTensor:
     """pool3d with mode "max"."""
-    return pool3d(x, mode="max", kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation)
+    return pool3d(
+        x, mode="max", kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation, support=support,
+        bounds=bounds,
+    )  # fmt: skip
 
 
 def avg_pool3d(
@@ -116,9 +122,14 @@ def avg_pool3d(
     stride: IntOrTriple = 2,
     padding: IntOrTriple = 0,
     dilation: IntOrTriple = 1,
+    support: str = "floor",
+    bounds: Optional[IntOrTriple] = None,
 ) -> SparseTensor:
     """pool3d with mode "avg"."""
-    return pool3d(x, mode="avg", kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation)
+    return pool3d(
+        x, mode="avg", kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation, support=support,
+        bounds=bounds,
+    )  # fmt: skip
 
 
 def _target(op: str, x: SparseTensor, target: Optional[SparseTensor], stride: Any) -> Optional[SparseTensor]:
