@@ -3,7 +3,7 @@
 
 usage: api_reference.py [ROOT]          write the pages; pages without a header are removed
        api_reference.py --check [ROOT]  exit 1 and one line for each page that is missing, out of date or left over, and for
-                                        each function or type without a comment
+                                        each declaration without a comment or, where it can fail, without its errors
        api_reference.py --self-test     proves that every kind of finding is found
 """
 import os
@@ -138,9 +138,12 @@ def make_pages(root):
 
 
 def find_bare(headers):
-    """Functions and types that nothing is said about."""
+    """Functions and types that nothing is said about; functions with a status that do not say how they fail."""
     for header in headers:
         for item in header.items:
+            said = " ".join(item.comment)
+            if item.comment and "LAT_CHECKED" in item.source[0] and "Errors:" not in said and "Otherwise as" not in said:
+                yield f"{header_parser.HEADER_FOLDER}/{header.name}: {item.names[0]} does not say its errors"
             if not item.comment and item.kind != "define":
                 yield f"{header_parser.HEADER_FOLDER}/{header.name}: {item.names[0]} has no comment"
 
@@ -240,6 +243,8 @@ def self_test():
         run(root, False)
         expect("a page without a header is removed", not os.path.exists(os.path.join(root, FOLDER, "b.md")))
         expect("a shared comment is one entry", "### `lat_do`, `lat_count`" in old_text(page))
+        write(source, SELF_HEADER.replace("Errors: BAD", "It may be BAD"))
+        expect("a function that hides its errors is found", any("lat_do does not say" in line for line in run(root, False)))
         write(source, SELF_HEADER.replace(" ///< how many", "").replace("LAT_API int", "\nLAT_API int"))
         expect("a function without a comment is found", any("lat_count has no comment" in line for line in run(root, False)))
     print("api_reference self-test" + (": failed" if failed else ": passed"))

@@ -60,10 +60,10 @@ typedef struct lat_conv3d_opts {
 /// With `coordinates` rows are found by their coordinates, so of duplicated rows of x the first is taken; the pointwise
 /// form without them takes each row's own features.
 /// Errors: INVALID_ARGUMENT (NULL; geometry; "must use the convolution output stride" for coordinates; "bounds must be
-/// absent" beside coordinates), INVALID_DTYPE ("convolution supports float32 and float16 tensors"; "convolution weights must match feature dtype"),
-/// INVALID_SHAPE ("weight input channels must match x.channels"; "groups must divide"; "weight kernel rows must match the convolution kernel";
-/// "bias must have shape (C_out,)"; "bias channels must match output channels"; a rank that no layout has), OVERFLOW,
-/// OUT_OF_MEMORY.
+/// absent" beside coordinates), INVALID_DTYPE ("convolution supports float32 and float16 tensors"; "convolution weights
+/// must match feature dtype"), INVALID_SHAPE ("weight input channels must match x.channels"; "groups must divide";
+/// "weight kernel rows must match the convolution kernel"; "bias must have shape (C_out,)"; "bias channels must match
+/// output channels"; a rank that no layout has), OVERFLOW, OUT_OF_MEMORY.
 LAT_API LAT_CHECKED lat_status lat_conv3d(lat_context *context, const lat_tensor *x, const lat_weight *weight,
                                           const lat_array_view *bias, const lat_conv3d_opts *opts, lat_tensor **out);
 

@@ -63,6 +63,7 @@ typedef struct lat_dlpack_versioned {
 LAT_API LAT_CHECKED lat_status lat_array_to_dlpack(const lat_array *array, lat_dlpack_managed **out);
 
 /// As lat_array_to_dlpack, as version 1.0 with the flag LAT_DLPACK_READ_ONLY.
+/// Errors: as lat_array_to_dlpack.
 LAT_API LAT_CHECKED lat_status lat_array_to_dlpack_versioned(const lat_array *array, lat_dlpack_versioned **out);
 
 /// Takes an array from another library. On success `source` belongs to the array: memory that is contiguous and aligned

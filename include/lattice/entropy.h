@@ -17,9 +17,9 @@
 extern "C" {
 #endif
 
-/// Cumulative counts of probability rows: `prob` is `(rows, alphabet)` float32, float16 or bfloat16 with 2 <= alphabet < 65536;
-/// `*out` is a new `(rows, alphabet + 1)` int16 array. Probabilities are clamped to [0, 1] and summed in float32; every
-/// symbol keeps a count of at least 1; the last probability of a row is what is left and is never read.
+/// Cumulative counts of probability rows: `prob` is `(rows, alphabet)` float32, float16 or bfloat16 with 2 <= alphabet
+/// < 65536; `*out` is a new `(rows, alphabet + 1)` int16 array. Probabilities are clamped to [0, 1] and summed in
+/// float32; every symbol keeps a count of at least 1; the last probability of a row is what is left and is never read.
 /// Errors: INVALID_ARGUMENT (NULL; "probabilities must be finite": names row and symbol), INVALID_SHAPE, INVALID_DTYPE,
 /// OUT_OF_MEMORY.
 LAT_API LAT_CHECKED lat_status lat_normalized_cdf(lat_context *context, const lat_array_view *prob, lat_array **out);
@@ -27,8 +27,8 @@ LAT_API LAT_CHECKED lat_status lat_normalized_cdf(lat_context *context, const la
 /// Codes one symbol of each row with the range coder. `cdf` is `(rows, alphabet + 1)` int16, `symbols` `(rows,)` of an
 /// integer dtype; `*out` is a new uint8 array.
 /// Errors: INVALID_ARGUMENT (NULL; "symbol outside the alphabet": names the row; a cumulative row that does not start at 0,
-/// does not rise strictly or does not end at 65536: names row and entry), INVALID_SHAPE, INVALID_DTYPE, OVERFLOW (2^32
-/// rows), OUT_OF_MEMORY.
+/// is not "strictly increasing" or does not end at 65536: names row and entry), INVALID_SHAPE, INVALID_DTYPE, OVERFLOW
+/// (2^32 rows), OUT_OF_MEMORY.
 LAT_API LAT_CHECKED lat_status lat_range_encode(lat_context *context, const lat_array_view *cdf,
                                                 const lat_array_view *symbols, lat_array **out);
 
@@ -40,14 +40,15 @@ LAT_API LAT_CHECKED lat_status lat_range_decode(lat_context *context, const lat_
                                                 const lat_array_view *stream, lat_array **out);
 
 /// As lat_range_encode with the counts of lat_normalized_cdf(prob): the same bytes, without the table in memory.
+/// Errors: as lat_normalized_cdf and lat_range_encode.
 LAT_API LAT_CHECKED lat_status lat_range_encode_from_prob(lat_context *context, const lat_array_view *prob,
                                                           const lat_array_view *symbols, lat_array **out);
 
-/// As lat_range_decode with the counts of lat_normalized_cdf(prob).
+/// As lat_range_decode with the counts of lat_normalized_cdf(prob). Errors: as lat_normalized_cdf and lat_range_decode.
 LAT_API LAT_CHECKED lat_status lat_range_decode_from_prob(lat_context *context, const lat_array_view *prob,
                                                           const lat_array_view *stream, lat_array **out);
 
-/// As lat_range_encode_from_prob with the rANS coder.
+/// As lat_range_encode_from_prob with the rANS coder. Errors: as there.
 LAT_API LAT_CHECKED lat_status lat_rans_encode_from_prob(lat_context *context, const lat_array_view *prob,
                                                          const lat_array_view *symbols, lat_array **out);
 

@@ -104,8 +104,8 @@ typedef struct lat_ply_write_opts {
 #define LAT_PLY_WRITE_OPTS_INIT                                                                                        \
   { sizeof(lat_ply_write_opts), 0 }
 
-/// Writes positions and every field as PLY vertex properties (float16 and bfloat16 as float; int64 is refused). Text has as many digits
-/// as reading the same value back needs. Equal clouds give equal bytes.
+/// Writes positions and every field as PLY vertex properties (float16 and bfloat16 as float; int64 is refused). Text
+/// has as many digits as reading the same value back needs. Equal clouds give equal bytes.
 ///
 /// The file appears complete or not at all: it is written under another name in the target's folder and then moved, so a
 /// failure leaves no partial file and keeps an old one. A symbolic link is replaced by the file.

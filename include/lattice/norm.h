@@ -34,18 +34,18 @@ LAT_API LAT_CHECKED lat_status lat_batch_norm(lat_context *context, const lat_te
 LAT_API LAT_CHECKED lat_status lat_layer_norm(lat_context *context, const lat_tensor *x, const lat_norm_opts *opts,
                                               lat_tensor **out);
 
-/// Per row: `x / sqrt(mean(x^2) + eps) * weight`. Errors as layer_norm; INVALID_ARGUMENT when bias is given.
+/// Per row: `x / sqrt(mean(x^2) + eps) * weight`. Errors: as layer_norm; INVALID_ARGUMENT when bias is given.
 LAT_API LAT_CHECKED lat_status lat_rms_norm(lat_context *context, const lat_tensor *x, const lat_norm_opts *opts,
                                             lat_tensor **out);
 
 /// Per batch item and channel: `(x - mean) / sqrt(var + eps) * weight + bias` with mean and population variance of the
 /// item's rows, in double, rounded once. Rows go by the batch column; an item's bits do not depend on the others.
-/// Errors as layer_norm; INVALID_ARGUMENT (a negative batch index).
+/// Errors: as layer_norm; INVALID_ARGUMENT (a negative batch index).
 LAT_API LAT_CHECKED lat_status lat_instance_norm(lat_context *context, const lat_tensor *x, const lat_norm_opts *opts,
                                                  lat_tensor **out);
 
 /// As instance_norm with one mean and variance for the rows of an item and each of `groups` equal runs of channels.
-/// Errors as instance_norm; INVALID_ARGUMENT ("groups must divide the channels").
+/// Errors: as instance_norm; INVALID_ARGUMENT ("groups must divide the channels").
 LAT_API LAT_CHECKED lat_status lat_group_norm(lat_context *context, const lat_tensor *x, int64_t groups,
                                               const lat_norm_opts *opts, lat_tensor **out);
 
@@ -65,22 +65,22 @@ LAT_API LAT_CHECKED lat_status lat_batch_norm_backward(lat_context *context, con
                                                        const lat_array_view *grad_out, const lat_norm_opts *opts,
                                                        int32_t grads, lat_norm_grads *out);
 
-/// As batch_norm_backward for the norm of that name; errors as there and as the norm.
+/// As batch_norm_backward for the norm of that name. Errors: as there and as the norm.
 LAT_API LAT_CHECKED lat_status lat_layer_norm_backward(lat_context *context, const lat_tensor *x,
                                                        const lat_array_view *grad_out, const lat_norm_opts *opts,
                                                        int32_t grads, lat_norm_grads *out);
 
-/// As batch_norm_backward for the norm of that name; errors as there and as the norm.
+/// As batch_norm_backward for the norm of that name. Errors: as there and as the norm.
 LAT_API LAT_CHECKED lat_status lat_rms_norm_backward(lat_context *context, const lat_tensor *x,
                                                      const lat_array_view *grad_out, const lat_norm_opts *opts,
                                                      int32_t grads, lat_norm_grads *out);
 
-/// As batch_norm_backward for the norm of that name; errors as there and as the norm.
+/// As batch_norm_backward for the norm of that name. Errors: as there and as the norm.
 LAT_API LAT_CHECKED lat_status lat_instance_norm_backward(lat_context *context, const lat_tensor *x,
                                                           const lat_array_view *grad_out, const lat_norm_opts *opts,
                                                           int32_t grads, lat_norm_grads *out);
 
-/// As batch_norm_backward for the norm of that name; errors as there and as the norm.
+/// As batch_norm_backward for the norm of that name. Errors: as there and as the norm.
 LAT_API LAT_CHECKED lat_status lat_group_norm_backward(lat_context *context, const lat_tensor *x, int64_t groups,
                                                        const lat_array_view *grad_out, const lat_norm_opts *opts,
                                                        int32_t grads, lat_norm_grads *out);
@@ -90,8 +90,8 @@ typedef struct lat_running_stats {
   lat_array *mean, *var;
 } lat_running_stats;
 
-/// New running statistics: `(1 - momentum) * running + momentum * batch` with the mean and the population (biased) variance
-/// that batch_norm takes from the rows. Without rows they stay.
+/// New running statistics: `(1 - momentum) * running + momentum * batch` with the mean and the population (biased)
+/// variance that batch_norm takes from the rows. Without rows they stay.
 /// Errors: INVALID_ARGUMENT (NULL; "momentum must"), INVALID_SHAPE ("<name> must have shape (C,)"), INVALID_DTYPE,
 /// OUT_OF_MEMORY.
 LAT_API LAT_CHECKED lat_status lat_batch_norm_update_running(lat_context *context, const lat_tensor *x,

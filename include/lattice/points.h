@@ -60,7 +60,8 @@ typedef enum lat_voxel_reduction {
   LAT_VOXEL_MAX = 2   ///< largest; NaN wins
 } lat_voxel_reduction;
 
-/// Quantizes and reduces point features (`(N, C)` float32, float16 or bfloat16) into a tensor of stride 1. Accumulates in float32.
+/// Quantizes and reduces point features (`(N, C)` float32, float16 or bfloat16) into a tensor of stride 1. Accumulates
+/// in float32.
 /// Errors: as lat_sparse_quantize; INVALID_SHAPE ("points and features must have matching rows"), INVALID_DTYPE,
 /// INVALID_ARGUMENT ("reduction").
 LAT_API LAT_CHECKED lat_status lat_voxelize(lat_context *context, const lat_array_view *points,

@@ -18,10 +18,9 @@ typedef enum lat_pool_mode {
 } lat_pool_mode;
 
 /// Local pool over the forward relation of `x`. Defaults differ from lat_kernel_opts': kernel_size (2, 2, 2), stride
-/// (2, 2, 2). Accumulates in float32 and rounds once; float32, float16 and
-/// bfloat16. An output row without edges: sum and avg 0,
-/// max -inf; reach support (`opts->support`, `opts->bounds`) makes none of those. The output set is the relation's (x's
-/// own where that keeps it); the declared batch size carries over.
+/// (2, 2, 2). Accumulates in float32 and rounds once; float32, float16 and bfloat16. An output row without edges: sum
+/// and avg 0, max -inf; reach support (`opts->support`, `opts->bounds`) makes none of those. The output set is the
+/// relation's (x's own where that keeps it); the declared batch size carries over.
 /// Errors: INVALID_ARGUMENT (NULL; a mode outside the enum; geometry), OVERFLOW, OUT_OF_MEMORY.
 LAT_API LAT_CHECKED lat_status lat_pool3d(lat_context *context, const lat_tensor *x, lat_pool_mode mode,
                                           const lat_kernel_opts *opts, lat_tensor **out);
@@ -59,6 +58,7 @@ LAT_API LAT_CHECKED lat_status lat_pool_transpose3d_backward(lat_context *contex
 /// `stride - 1`, weight of tap j on an axis `1 - |j - (s - 1)| / s`; the weighted sum of the neighbours that are there
 /// divided by the sum of their weights. Without `target` the support is the transposed relation's, neighbours outside
 /// included. Otherwise as lat_pool_transpose3d.
+/// Errors: as there; INVALID_ARGUMENT ("stride values must be positive").
 LAT_API LAT_CHECKED lat_status lat_trilinear_upsample3d(lat_context *context, const lat_tensor *x,
                                                         const lat_tensor *target, lat_triple stride, lat_tensor **out);
 

@@ -6,9 +6,9 @@
 ///
 ///     i = (o.batch, o.xyz * stride + d_k - padding)
 ///
-/// with `k = (ix * Ky + iy) * Kz + iz`; per axis the offset is `(i - size / 2) * dilation` for an odd size (centred) and
-/// `i * dilation` for an even one; under reach support (lat_support) it is `i * dilation` for every size. Edges are ordered by out_row, then kernel_id. Where the input set has duplicate rows
-/// the first is taken.
+/// with `k = (ix * Ky + iy) * Kz + iz`; per axis the offset is `(i - size / 2) * dilation` for an odd size (centred)
+/// and `i * dilation` for an even one; under reach support (lat_support) it is `i * dilation` for every size. Edges are
+/// ordered by out_row, then kernel_id. Where the input set has duplicate rows the first is taken.
 ///
 /// Relations are cached on the input set by identity and geometry (a bounded number, least recently used go first):
 /// asking again returns the same object, and an operator with the same geometry shares it.
@@ -88,7 +88,7 @@ typedef struct lat_relation_csr {
 
 /// Writes the kernel offsets, `(volume, 3)` int32, in kernel order into a new array (centred odd sizes, forward even
 /// ones, under reach support all forward; times dilation). Uses `kernel_size`, `dilation` and `support` of `opts`.
-/// Errors: INVALID_ARGUMENT ("kernel_size values must be positive", …), OVERFLOW (an offset outside int32).
+/// Errors: INVALID_ARGUMENT (NULL; "kernel_size values must be positive", …), OVERFLOW (an offset outside int32).
 LAT_API LAT_CHECKED lat_status lat_kernel_offsets(lat_context *context, const lat_kernel_opts *opts, lat_array **out);
 
 /// Forward relation of `input`. The result's output set (lat_relation_out_coords) has stride `input.stride * stride`.
@@ -123,8 +123,8 @@ LAT_API LAT_CHECKED lat_status lat_relation_create_target(lat_context *context, 
 /// are one row, first-seen. Defaults differ from lat_kernel_opts': kernel_size (2, 2, 2), stride (2, 2, 2). The output set
 /// has stride `input.stride / stride`.
 /// Errors: as forward; INVALID_ARGUMENT ("must divide": the input stride by the stride; "support must be floor": a
-/// transposed relation has one support and its taps count from 0); OVERFLOW (an output outside
-/// int32: names the input row; 2^31 output rows).
+/// transposed relation has one support and its taps count from 0); OVERFLOW (an output outside int32: names the input
+/// row; 2^31 output rows).
 LAT_API LAT_CHECKED lat_status lat_relation_create_transposed(lat_context *context, const lat_coords *input,
                                                               const lat_kernel_opts *opts, lat_relation **out);
 
@@ -179,7 +179,8 @@ LAT_API int32_t lat_relation_n_kernels(const lat_relation *relation);         //
 
 /// The output set that the relation made, or NULL when the output set is one the caller already has (the input for a
 /// submanifold relation and for a forward one at stride 1 and padding 0, under reach support with a 1x1x1 kernel; the
-/// target for a relation onto a target): a relation never keeps the sets it was asked about alive. Borrowed from the relation.
+/// target for a relation onto a target): a relation never keeps the sets it was asked about alive. Borrowed from the
+/// relation.
 LAT_API const lat_coords *lat_relation_out_coords(const lat_relation *relation);
 
 /// The edges, ordered by (out_row, kernel_id). Built on first use. Borrowed: valid while a reference is held.

@@ -23,7 +23,8 @@ typedef struct lat_tensor_opts {
 #define LAT_TENSOR_OPTS_INIT                                                                                           \
   { sizeof(lat_tensor_opts), NULL, 0 }
 
-/// Makes a tensor from a set (retained) and an `(N, C)` float32, float16 or bfloat16 view (any strides). Copies the features.
+/// Makes a tensor from a set (retained) and an `(N, C)` float32, float16 or bfloat16 view (any strides). Copies the
+/// features.
 /// Errors: INVALID_ARGUMENT (NULL; "batch_counts must be non-negative"; "batch_counts must cover all sparse rows";
 /// "batch_counts must equal the batch column": names the batch item; a negative n_batches; a batch index outside
 /// 0 .. n_batches - 1 when n_batches is declared), INVALID_SHAPE ("feats must have shape (N, C)"; "coords and feats must
@@ -32,7 +33,7 @@ LAT_API LAT_CHECKED lat_status lat_tensor_create(lat_context *context, const lat
                                                  const lat_array_view *feats, const lat_tensor_opts *opts,
                                                  lat_tensor **out);
 
-/// As lat_tensor_create, sharing the caller's array (retained) instead of copying it.
+/// As lat_tensor_create, sharing the caller's array (retained) instead of copying it. Errors: as there.
 LAT_API LAT_CHECKED lat_status lat_tensor_share(lat_context *context, const lat_coords *coords, const lat_array *feats,
                                                 const lat_tensor_opts *opts, lat_tensor **out);
 
