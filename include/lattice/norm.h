@@ -29,7 +29,7 @@ typedef struct lat_norm_opts {
 LAT_API LAT_CHECKED lat_status lat_batch_norm(lat_context *context, const lat_tensor *x, const lat_norm_opts *opts,
                                               lat_tensor **out);
 
-/// Per row: `(x - mu) / sqrt(v + eps) * weight + bias` with the row's mean and population variance. Errors as
+/// Per row: `(x - mu) / sqrt(v + eps) * weight + bias` with the row's mean and population variance. Errors: as
 /// batch_norm; INVALID_ARGUMENT when mean or var is given.
 LAT_API LAT_CHECKED lat_status lat_layer_norm(lat_context *context, const lat_tensor *x, const lat_norm_opts *opts,
                                               lat_tensor **out);
