@@ -3,6 +3,7 @@
 #   make check                           set up, build, run the whole test suite
 #   make bench [PROBLEMS="..."]          measure (docs/benchmarks.md); also options of `lattice bench`
 #   make install PREFIX=/usr/local       headers, libraries, program, CMake and pkg-config files
+#   make generated                       write what is derived from the headers and tests again (docs/operations.md, docs/api/, Python's declarations)
 #   make clean
 PREFIX ?= /usr/local
 SCAN ?=
@@ -11,7 +12,7 @@ CMAKE_FLAGS ?=
 CTEST_FLAGS ?=
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: all demo check bench install clean setup release program dev
+.PHONY: all demo check bench install generated clean setup release program dev
 
 all: release
 
@@ -36,6 +37,11 @@ demo: program
 
 check: dev
 	@ctest --test-dir build/dev -j $(JOBS) --output-on-failure $(CTEST_FLAGS)
+
+generated:
+	@python3 tools/operations.py
+	@python3 tools/api_reference.py
+	@python3 tools/python_cdef.py
 
 bench: program
 	@bash bench/run.sh build/release/lattice -- $(PROBLEMS)
