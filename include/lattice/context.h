@@ -65,11 +65,15 @@ typedef struct lat_context_opts {
   lat_log_fn log;            ///< NULL: nothing is logged
   void *log_user;            ///< handed to `log`
   lat_log_level log_level;   ///< lines below it are dropped
+  int32_t keeps_no_blocks;   ///< non-zero: freed blocks go back at once, for allocators that keep blocks themselves
 } lat_context_opts;
 
 /// Default options: `lat_context_opts opts = LAT_CONTEXT_OPTS_INIT; opts.n_threads = 4;`
 #define LAT_CONTEXT_OPTS_INIT                                                                                          \
-  { sizeof(lat_context_opts), 0, LAT_CPU_LEVEL_AUTO, {NULL, NULL, NULL}, {NULL, NULL}, 0, 0, NULL, NULL, LAT_LOG_DEBUG }
+  {                                                                                                                    \
+    sizeof(lat_context_opts), 0, LAT_CPU_LEVEL_AUTO, {NULL, NULL, NULL}, {NULL, NULL}, 0, 0, NULL, NULL,               \
+        LAT_LOG_DEBUG, 0                                                                                               \
+  }
 
 /// Creates a context. `opts` may be NULL (all defaults) and is copied.
 /// Errors: INVALID_ARGUMENT (out NULL, negative thread count, half an allocator, a level this build does not know,
@@ -79,6 +83,10 @@ LAT_API LAT_CHECKED lat_status lat_context_create(const lat_context_opts *opts, 
 
 /// Ends the caller's use of the context; NULL is accepted. Objects made with it stay valid.
 LAT_API void lat_context_destroy(lat_context *context);
+
+/// The options that make a context like this one: its hooks, limits and seed, and the threads and level that it uses.
+/// Errors: INVALID_ARGUMENT (NULL).
+LAT_API LAT_CHECKED lat_status lat_context_get_opts(const lat_context *context, lat_context_opts *out);
 
 /// Number of threads the context uses, at least 1.
 LAT_API int32_t lat_context_threads(const lat_context *context);

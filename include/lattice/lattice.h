@@ -59,6 +59,7 @@
 #include <lattice/plan.h>
 #include <lattice/points.h>
 #include <lattice/pool.h>
+#include <lattice/program.h>
 #include <lattice/quant.h>
 #include <lattice/relation.h>
 #include <lattice/relation_views.h>

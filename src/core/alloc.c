@@ -160,7 +160,7 @@ void lat__free(lat_context *context, void *pointer) {
   pthread_mutex_lock(&context->memory_lock);
   context->live_bytes -= header->user_bytes;
   context->held_bytes -= block_bytes;
-  bool keep = CACHE_ENABLED && !context->closed && block_bytes >= CACHE_MIN_BYTES &&
+  bool keep = CACHE_ENABLED && !context->closed && !context->keeps_no_blocks && block_bytes >= CACHE_MIN_BYTES &&
               context->n_cached < LAT__CACHE_SLOTS && context->cached_bytes + block_bytes <= context->most_held_bytes;
   if (keep) {
     context->cached[context->n_cached++] = (lat__cached_block){base, block_bytes};

@@ -159,6 +159,7 @@ lat_status lat_context_create(const lat_context_opts *opts, lat_context **out) {
   context->log = o.log;
   context->log_user = o.log_user;
   context->log_level = o.log_level;
+  context->keeps_no_blocks = o.keeps_no_blocks != 0;
   pthread_mutex_init(&context->memory_lock, NULL);
   context->backend = lat__backend_cpu();
   context->cpu_level = lat__backend_cpu_level(lower_cap(o.cpu_level, environment_cap));
@@ -189,6 +190,25 @@ void lat_context_destroy(lat_context *context) {
   pthread_mutex_unlock(&context->memory_lock);
   lat__cache_drain(context);
   lat__context_release(context);
+}
+
+lat_status lat_context_get_opts(const lat_context *context, lat_context_opts *out) {
+  if (!context || !out) {
+    return lat_fail(LAT_STATUS_INVALID_ARGUMENT, "context_get_opts: %s: got NULL, expected one",
+                    context ? "out" : "context");
+  }
+  *out = (lat_context_opts){.struct_bytes = sizeof *out,
+                            .n_threads = context->n_threads,
+                            .cpu_level = context->cpu_level,
+                            .allocator = context->allocator,
+                            .executor = context->executor,
+                            .memory_cap_bytes = context->memory_cap_bytes,
+                            .seed = context->seed,
+                            .log = context->log,
+                            .log_user = context->log_user,
+                            .log_level = context->log_level,
+                            .keeps_no_blocks = context->keeps_no_blocks};
+  return LAT_STATUS_OK;
 }
 
 int32_t lat_context_threads(const lat_context *context) {

@@ -30,6 +30,7 @@ struct lat_context {
   lat_log_fn log;
   void *log_user;
   lat_log_level log_level;
+  bool keeps_no_blocks;
   const lat__backend *backend;
   int64_t first_edge; ///< number of the first edge of a new relation: 0; a test of 64-bit numbers begins elsewhere
 

@@ -152,7 +152,7 @@ lat_status lat_nn_finish(lat_nn *nn, lat_model **out) {
   if (!status && !out) {
     status = lat_fail(LAT_STATUS_INVALID_ARGUMENT, "nn_finish: out: got NULL, expected a place for the model");
   }
-  if (!status) *out = lat_model_retain(nn->model);
+  if (!status) status = lat__model_copy(nn->context, nn->model, out); // inputs come first there
   lat_nn_destroy(nn);
   return status;
 }

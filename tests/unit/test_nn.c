@@ -48,9 +48,28 @@ static int tear_down(void **state) {
   return 0;
 }
 
+/// Ends the builder. `model` becomes the graph as it was built, whose values have the builder's numbers; the finished
+/// model is the same with its inputs first.
 static void finish(void) {
-  lat_test_assert_ok(lat_nn_finish(nn, &model));
+  lat_model *finished = NULL;
+  model = lat_model_retain(nn->model);
+  lat_test_assert_ok(lat_nn_finish(nn, &finished));
   nn = NULL;
+  assert_int_equal(finished->n_ops, model->n_ops);
+  assert_int_equal(finished->n_values, model->n_values);
+  assert_int_equal(finished->n_parameters, model->n_parameters);
+  for (int64_t i = 0; i < finished->n_inputs; i++) assert_int_equal(finished->inputs[i].value, i);
+  for (int64_t i = 0; i < model->n_ops; i++) {
+    const lat__op *a = &model->ops[i], *b = &finished->ops[i];
+    assert_int_equal(a->kind, b->kind);
+    for (int32_t k = 0; k < a->n_operands; k++) {
+      const lat__value *from = &model->values[a->operands[k]], *to = &finished->values[b->operands[k]];
+      assert_int_equal(from->op, to->op);
+      assert_int_equal(from->result, to->result);
+      assert_true(b->operands[k] < b->results[0]);
+    }
+  }
+  lat_model_release(finished);
 }
 
 /// The dense parameter under `key`, which must have the given shape ("4,3,3,3,2").

@@ -1,0 +1,159 @@
+/// Programs and sessions as the files of the executor see them.
+#ifndef LATTICE_MODEL_PROGRAM_INTERNAL_H
+#define LATTICE_MODEL_PROGRAM_INTERNAL_H
+
+#include <lattice/conv.h>
+#include <lattice/norm.h>
+#include <lattice/program.h>
+
+#include "model/graph.h"
+#include "model/session_pool.h"
+
+/// A parameter as operations take it.
+typedef struct lat__constant {
+  lat_array *dense;             ///< in the program's dtype where that applies; NULL for a packed one
+  lat_quantized_weight *packed; ///< made for the consumers' input channels; NULL: made at each use
+} lat__constant;
+
+/// One of the graph's sparse inputs: three arguments under a common name.
+typedef struct lat__group {
+  const char *name;
+  int32_t first; ///< number of the coordinates' input; features and active follow
+} lat__group;
+
+struct lat_program {
+  atomic_int refcount;
+  lat__arena arena; ///< everything but arrays; the program itself included
+  lat_model *model; ///< a copy: nobody changes it
+  lat_dtype dtype;  ///< 0: as they come
+  bool training;
+  lat__constant *constants; ///< parallel to the model's parameters
+  int32_t *last_use;        ///< for each value: the last operation that reads it, -1: none, n_ops: an output
+  lat__group *groups;
+  int64_t n_groups;
+};
+
+/// A value while a program runs: a sparse value has `tensor`; a dense one has `array`, or `tensor` when it is the features
+/// of a set's rows (any of the two can be had from the other).
+typedef struct lat__slot {
+  lat_tensor *tensor;
+  lat_array *array;
+  const void *data; ///< of the elements, for the accounts
+  bool bound;       ///< one of three arguments that came as one tensor
+} lat__slot;
+
+/// A coordinate set that came in as an array, kept for the next run with equal rows.
+typedef struct lat__made_set {
+  int32_t coords_value; ///< graph value of the array
+  lat_triple stride;
+  lat_coords *coords;
+} lat__made_set;
+
+/// New running statistics of one batch norm.
+typedef struct lat__statistic {
+  int32_t mean, var; ///< parameters
+  lat_running_stats stats;
+} lat__statistic;
+
+struct lat_session {
+  lat_context *context; ///< its own, on the pool
+  lat__pool *pool;
+  lat_program *program;
+  lat_array *memory; ///< of this struct and what it points to
+  lat__slot *slots;  ///< parallel to the model's values
+  lat__made_set *sets;
+  int64_t n_sets;
+  lat__statistic *statistics;
+  int64_t n_statistics;
+  int64_t n_dropouts; ///< dropouts passed in this run
+  lat_run_opts opts;
+  uint64_t live_bytes, most_live_bytes, total_bytes, peak_bytes;
+};
+
+typedef struct lat__result {
+  const char *name;
+  lat_tensor *tensor;
+  lat_array *array;
+} lat__result;
+
+struct lat_results {
+  atomic_int refcount;
+  lat_array *memory; ///< of this struct and what it points to
+  lat_program *program;
+  lat__result *items;
+  lat__statistic *statistics;
+  int64_t n_items, n_statistics;
+};
+
+// --- graph ---
+
+/// Channels of every value as far as the graph says (-1: not known), into `channels`, one for each value.
+void lat__model_infer_channels(const lat_model *model, int64_t *channels);
+
+/// A packed weight from a parameter's three arrays, for a consumer with `c_in` input channels and that kernel.
+LAT_CHECKED lat_status lat__constant_unpack(lat_context *context, const lat__parameter *parameter, int64_t c_in,
+                                            lat_triple kernel, lat_quantized_weight **out);
+
+// --- values of a run ---
+
+/// The operand's tensor; dense features get a set of their own when they have none. Borrowed from the slot.
+LAT_CHECKED lat_status lat__run_tensor(lat_session *session, int32_t value, const lat_tensor **out);
+
+/// The operand's elements. Borrowed from the slot.
+LAT_CHECKED lat_status lat__run_view(lat_session *session, int32_t value, lat_array_view *out);
+
+/// Gives a value its result (takes the reference). Exactly one of the two.
+void lat__run_give(lat_session *session, int32_t value, lat_tensor *tensor, lat_array *array);
+
+/// Logical rows times the stride, a new `(N, 4)` array.
+LAT_CHECKED lat_status lat__physical_rows(lat_context *context, const lat_coords *coords, lat_array **out);
+
+/// The options of a convolution as its attributes say them, without coordinates.
+lat_conv3d_opts lat__conv_opts_of(const lat__op *op);
+
+/// Makes the array of an argument that came as part of a tensor.
+LAT_CHECKED lat_status lat__run_materialize(lat_session *session, int32_t value);
+
+/// Puts the caller's inputs into the slots of the graph's arguments.
+LAT_CHECKED lat_status lat__session_bind(lat_session *session, const lat_binding *inputs, int64_t n_inputs);
+
+/// The outputs out of their slots.
+LAT_CHECKED lat_status lat__results_collect(lat_session *session, lat_results **out);
+
+/// The one element of an `active` array, checked against `n_rows`.
+LAT_CHECKED lat_status lat__run_active(lat_session *session, int32_t value, int64_t n_rows, int64_t *out);
+
+/// The parameter behind an operand of kind weight.
+int32_t lat__run_parameter(const lat_session *session, int32_t value);
+
+/// Operand `i` of an operation, -1 when it is left out.
+int32_t lat__op_operand(const lat__op *op, int32_t i);
+
+// --- operations: each reads its operands' slots and gives its results ---
+
+typedef lat_status (*lat__run_fn)(lat_session *session, const lat__op *op);
+
+lat_status lat__run_conv(lat_session *session, const lat__op *op);
+lat_status lat__run_linear(lat_session *session, const lat__op *op);
+lat_status lat__run_embedding(lat_session *session, const lat__op *op);
+lat_status lat__run_elementwise(lat_session *session, const lat__op *op);
+lat_status lat__run_softmax(lat_session *session, const lat__op *op);
+lat_status lat__run_activation(lat_session *session, const lat__op *op);
+lat_status lat__run_dropout(lat_session *session, const lat__op *op);
+lat_status lat__run_norm(lat_session *session, const lat__op *op);
+lat_status lat__run_make(lat_session *session, const lat__op *op);
+lat_status lat__run_decompose(lat_session *session, const lat__op *op);
+lat_status lat__run_with_features(lat_session *session, const lat__op *op);
+lat_status lat__run_reindex(lat_session *session, const lat__op *op);
+lat_status lat__run_pool(lat_session *session, const lat__op *op);
+lat_status lat__run_global_pool(lat_session *session, const lat__op *op);
+lat_status lat__run_voxelize(lat_session *session, const lat__op *op);
+lat_status lat__run_devoxelize(lat_session *session, const lat__op *op);
+lat_status lat__run_binary(lat_session *session, const lat__op *op);
+lat_status lat__run_cat(lat_session *session, const lat__op *op);
+lat_status lat__run_to_dense(lat_session *session, const lat__op *op);
+
+/// The function of an operation; NULL for `weight`, which needs none, and for what is not run.
+lat__run_fn lat__run_fn_of(lat__op_kind kind);
+
+#endif

@@ -1,0 +1,137 @@
+// Convolutions and linear layers of a program: operands and options from the graph, then the public call.
+#include <lattice/conv_normalized.h>
+#include <lattice/conv_transpose.h>
+#include <lattice/feature.h>
+
+#include "core/compiler.h"
+#include "model/program_internal.h"
+
+/// The public call of an operation.
+typedef lat_status (*conv_call)(lat_context *, const lat_tensor *, const lat_weight *, const lat_array_view *,
+                                const lat_conv3d_opts *, lat_tensor **);
+
+static conv_call call_of(lat__op_kind kind) {
+  switch (kind) {
+  case LAT__OP_SUBM_CONV3D:
+    return lat_subm_conv3d;
+  case LAT__OP_NORMALIZED_SUBM_CONV3D:
+    return lat_normalized_subm_conv3d;
+  case LAT__OP_CONV_TRANSPOSE3D:
+  case LAT__OP_TARGET_CONV_TRANSPOSE3D:
+    return lat_conv_transpose3d;
+  case LAT__OP_NORMALIZED_CONV_TRANSPOSE3D:
+  case LAT__OP_TARGET_NORMALIZED_CONV_TRANSPOSE3D:
+    return lat_normalized_conv_transpose3d;
+  case LAT__OP_GENERATIVE_CONV_TRANSPOSE3D:
+    return lat_generative_conv_transpose3d;
+  case LAT__OP_NORMALIZED_GENERATIVE_CONV_TRANSPOSE3D:
+    return lat_normalized_generative_conv_transpose3d;
+  default:
+    return lat_conv3d;
+  }
+}
+
+/// A weight and bias ready for a call; `owned` and `made` are released afterwards.
+typedef struct operands {
+  const lat_tensor *x;
+  lat_weight weight;
+  lat_array_view bias;
+  bool has_bias;
+  lat_array *owned[2];        ///< casts
+  lat_quantized_weight *made; ///< a packed weight whose channels the graph did not tell
+} operands;
+
+static void close_operands(operands *o) {
+  lat_array_release(o->owned[0]);
+  lat_array_release(o->owned[1]);
+  lat_quantized_weight_release(o->made);
+}
+
+/// The parameter's values in the dtype of the features.
+static lat_status dense_as(lat_session *session, int32_t parameter, lat_dtype dtype, lat_array **owned,
+                           lat_array_view *out) {
+  *out = lat_array_as_view(session->program->constants[parameter].dense);
+  if (out->dtype == dtype) return LAT_STATUS_OK;
+  lat_status status = lat_array_cast(session->context, out, dtype, owned);
+  if (!status) *out = lat_array_as_view(*owned);
+  return status;
+}
+
+static lat_status open_weight(lat_session *session, const lat__op *op, int32_t index, operands *o) {
+  const lat_program *program = session->program;
+  const lat__parameter *parameter = &program->model->parameters[index];
+  if (!parameter->packing.bits) {
+    lat_array_view view;
+    lat_status status = dense_as(session, index, lat_tensor_dtype(o->x), &o->owned[0], &view);
+    o->weight = lat_weight_dense(view);
+    return status;
+  }
+  const lat_quantized_weight *packed = program->constants[index].packed;
+  int64_t c_in = lat_tensor_channels(o->x) / lat__op_int(op, LAT__ATTR_GROUPS, 1);
+  if (!packed || lat_quantized_weight_info(packed).in_channels != c_in) {
+    lat_triple kernel = lat__op_triple(op, LAT__ATTR_KERNEL_SIZE, lat_triple_all(1));
+    lat_status status = lat__constant_unpack(session->context, parameter, c_in, kernel, &o->made);
+    if (status) return status;
+    packed = o->made;
+  }
+  o->weight = lat_weight_packed(packed);
+  return LAT_STATUS_OK;
+}
+
+/// x, weight and bias; `first` is the operand number of the weight.
+static lat_status open_operands(lat_session *session, const lat__op *op, int32_t first, operands *o) {
+  lat_status status = LAT_STATUS_OK;
+  LAT_TRY(lat__run_tensor(session, op->operands[0], &o->x), done);
+  LAT_TRY(open_weight(session, op, lat__run_parameter(session, op->operands[first]), o), done);
+  if (lat__op_operand(op, first + 1) >= 0) {
+    int32_t bias = lat__run_parameter(session, op->operands[first + 1]);
+    LAT_TRY(dense_as(session, bias, lat_tensor_dtype(o->x), &o->owned[1], &o->bias), done);
+    o->has_bias = true;
+  }
+done:
+  return status;
+}
+
+static bool has_target(lat__op_kind kind) {
+  return kind == LAT__OP_TARGET_CONV3D || kind == LAT__OP_TARGET_CONV_TRANSPOSE3D ||
+         kind == LAT__OP_TARGET_NORMALIZED_CONV_TRANSPOSE3D;
+}
+
+lat_conv3d_opts lat__conv_opts_of(const lat__op *op) {
+  lat_conv3d_opts opts = LAT_CONV3D_OPTS_INIT;
+  const lat_triple none = {0, 0, 0};
+  opts.kernel_size = lat__op_triple(op, LAT__ATTR_KERNEL_SIZE, none);
+  opts.stride = lat__op_triple(op, LAT__ATTR_STRIDE, none);
+  opts.padding = lat__op_triple(op, LAT__ATTR_PADDING, none);
+  opts.dilation = lat__op_triple(op, LAT__ATTR_DILATION, none);
+  opts.groups = (int32_t)lat__op_int(op, LAT__ATTR_GROUPS, 0);
+  opts.eps = lat__op_float(op, LAT__ATTR_EPS, 0.0);
+  return opts;
+}
+
+lat_status lat__run_conv(lat_session *session, const lat__op *op) {
+  lat_status status = LAT_STATUS_OK;
+  bool onto_target = has_target(op->kind);
+  operands o = {0};
+  lat_tensor *y = NULL;
+  lat_conv3d_opts opts = lat__conv_opts_of(op);
+  LAT_TRY(open_operands(session, op, onto_target ? 2 : 1, &o), done);
+  if (onto_target) opts.coordinates = lat_tensor_coords(session->slots[op->operands[1]].tensor);
+  LAT_TRY(call_of(op->kind)(session->context, o.x, &o.weight, o.has_bias ? &o.bias : NULL, &opts, &y), done);
+  lat__run_give(session, op->results[0], y, NULL);
+done:
+  close_operands(&o);
+  return status;
+}
+
+lat_status lat__run_linear(lat_session *session, const lat__op *op) {
+  lat_status status = LAT_STATUS_OK;
+  operands o = {0};
+  lat_tensor *y = NULL;
+  LAT_TRY(open_operands(session, op, 1, &o), done);
+  LAT_TRY(lat_linear(session->context, o.x, &o.weight, o.has_bias ? &o.bias : NULL, &y), done);
+  lat__run_give(session, op->results[0], y, NULL);
+done:
+  close_operands(&o);
+  return status;
+}
