@@ -53,6 +53,7 @@
 #include <lattice/feature.h>
 #include <lattice/io.h>
 #include <lattice/model.h>
+#include <lattice/model_params.h>
 #include <lattice/nn.h>
 #include <lattice/nn_options.h>
 #include <lattice/norm.h>
