@@ -39,9 +39,11 @@ typedef struct lat_cloud_read_opts {
 /// int64 is an error). The columns of a KITTI file are called `intensity` and `ring`. NaN and infinities are read as they
 /// are; list properties are stepped over.
 ///
-/// Memory is bounded by the file's real size, whatever its header claims: the file once, and for each of its bytes at
-/// most four bytes of arrays. Of a compressed file that holds for what it unpacks to (at most 88 bytes for one, found out
-/// before memory is taken), which is kept beside it while it is read.
+/// Memory is bounded by the file's real size, whatever its header claims: for each of its bytes at most four bytes of
+/// arrays. LAS and binary PCD are read in pieces, at the cost of the cloud and 1.6 MiB; other files are in memory while
+/// they are read. Of a compressed file the bound holds for what it unpacks to (at most 88 bytes for one, found out before
+/// memory is taken), which is in memory beside the stream, then beside the cloud. A file that becomes shorter meanwhile is
+/// an IO_ERROR.
 ///
 /// PLY: a header of at most 1 MiB, 32 elements and 512 properties; lines end in LF, CR LF or CR; one element a line in
 /// ascii; nothing but white space after the last element. KITTI without `floats_per_point`: where the size fits 4 and 5,

@@ -23,14 +23,18 @@ typedef struct lat__las_grid {
 /// The grid of a cloud: to be set before it is shared.
 lat__las_grid *lat__cloud_las_grid(const lat_cloud *cloud);
 
-/// A file's content. `path` is for messages. One zero byte stands behind the content.
+/// A file of which only the beginning is in memory: io_content.h.
+typedef struct lat__io_file lat__io_file;
+
+/// A file's content. `path` is for messages. One zero byte stands behind the bytes in memory.
 typedef struct lat__io_content {
   const char *path;
   const uint8_t *bytes;
   int64_t n_bytes;
+  const lat__io_file *file; ///< NULL: all of the bytes are in memory
 } lat__io_content;
 
-/// Parses a PLY file. Errors: BAD_DATA, UNSUPPORTED, OUT_OF_MEMORY.
+/// Parses a PLY file, all of it in memory. Errors: BAD_DATA, UNSUPPORTED, OUT_OF_MEMORY.
 LAT_CHECKED lat_status lat__ply_parse(lat_context *context, const lat__io_content *content, lat_cloud **out);
 
 /// Parses a PCD file. Errors: BAD_DATA, UNSUPPORTED, OUT_OF_MEMORY.
@@ -39,7 +43,7 @@ LAT_CHECKED lat_status lat__pcd_parse(lat_context *context, const lat__io_conten
 /// Parses a LAS file. Errors: BAD_DATA, UNSUPPORTED, OUT_OF_MEMORY.
 LAT_CHECKED lat_status lat__las_parse(lat_context *context, const lat__io_content *content, lat_cloud **out);
 
-/// Parses raw float rows of `floats_per_point` values, 4 or 5; 0: decided from the content.
+/// Parses raw float rows of `floats_per_point` values, 4 or 5; 0: decided from the content, all of it in memory.
 /// Errors: BAD_DATA, INVALID_ARGUMENT, OUT_OF_MEMORY.
 LAT_CHECKED lat_status lat__kitti_parse(lat_context *context, const lat__io_content *content, int32_t floats_per_point,
                                         lat_cloud **out);

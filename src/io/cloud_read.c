@@ -1,9 +1,10 @@
-/// lat_cloud_read: finds out the format, reads the bytes, hands them to the format's parser.
+/// lat_cloud_read: finds out the format from the beginning of the file and hands it to the format's parser.
 #include <string.h>
 #include <strings.h>
 
 #include "core/compiler.h"
 #include "io/cloud_internal.h"
+#include "io/io_content.h"
 #include "io/io_file.h"
 
 static bool starts_as_ply(const lat__io_content *content) {
@@ -51,13 +52,31 @@ static lat_status check_opts(const lat_cloud_read_opts *opts) {
   return LAT_STATUS_OK;
 }
 
+/// For the parsers that want everything in memory.
+static lat_status parse_whole(lat_context *context, const lat__io_content *content, lat_cloud_format format,
+                              int32_t floats_per_point, lat_cloud **out) {
+  lat_status status = LAT_STATUS_OK;
+  lat_array *bytes = NULL;
+  lat__io_content whole;
+  LAT_TRY(lat__io_content_load(context, content, &bytes, &whole), done);
+  if (format == LAT_CLOUD_FORMAT_PLY) {
+    LAT_TRY(lat__ply_parse(context, &whole, out), done);
+  } else {
+    LAT_TRY(lat__kitti_parse(context, &whole, floats_per_point, out), done);
+  }
+done:
+  lat_array_release(bytes);
+  return status;
+}
+
 static lat_status parse(lat_context *context, const lat__io_content *content, const lat_cloud_read_opts *opts,
                         lat_cloud **out) {
   lat_cloud_format format = opts->format ? opts->format : guess_format(content);
-  if (format == LAT_CLOUD_FORMAT_PLY) return lat__ply_parse(context, content, out);
   if (format == LAT_CLOUD_FORMAT_PCD) return lat__pcd_parse(context, content, out);
   if (format == LAT_CLOUD_FORMAT_LAS) return lat__las_parse(context, content, out);
-  if (format == LAT_CLOUD_FORMAT_KITTI) return lat__kitti_parse(context, content, opts->floats_per_point, out);
+  if (format == LAT_CLOUD_FORMAT_PLY || format == LAT_CLOUD_FORMAT_KITTI) {
+    return parse_whole(context, content, format, opts->floats_per_point, out);
+  }
   return lat_fail(
       LAT_STATUS_UNSUPPORTED,
       "cloud_read: %s: unknown format: got a file that begins with '%s', expected PLY, PCD, LAS or a .bin of floats",
@@ -67,9 +86,9 @@ static lat_status parse(lat_context *context, const lat__io_content *content, co
 
 lat_status lat_cloud_read(lat_context *context, const char *path, const lat_cloud_read_opts *opts, lat_cloud **out) {
   lat_status status = LAT_STATUS_OK;
-  lat_array *bytes = NULL;
   lat_cloud_read_opts known = LAT_CLOUD_READ_OPTS_INIT;
-  lat__io_content content = {path, NULL, 0};
+  lat__io_file file = LAT__IO_FILE_INIT;
+  lat__io_content content;
   if (!out) return lat_fail(LAT_STATUS_INVALID_ARGUMENT, "cloud_read: out must not be NULL");
   *out = NULL;
   if (!context || !path) {
@@ -77,10 +96,9 @@ lat_status lat_cloud_read(lat_context *context, const char *path, const lat_clou
   }
   LAT_TRY(lat__io_copy_opts("cloud_read", opts, sizeof known, &known), done);
   LAT_TRY(check_opts(&known), done);
-  LAT_TRY(lat__io_read_file(context, "cloud_read", path, &bytes, &content.n_bytes), done);
-  content.bytes = lat_array_data(bytes);
+  LAT_TRY(lat__io_file_open(context, "cloud_read", path, &file, &content), done);
   LAT_TRY(parse(context, &content, &known, out), done);
 done:
-  lat_array_release(bytes);
+  lat__io_file_close(&file);
   return status;
 }

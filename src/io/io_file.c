@@ -1,5 +1,4 @@
-/// Whole files in, whole files out. Reading trusts only what fstat says about a regular file, so memory is bounded by the
-/// file's real size. Writing goes to a temporary file in the target's folder and ends with a rename, so that nobody ever
+/// Texts for messages, and whole files out. Writing goes to a temporary file in the target's folder and ends with a rename, so that nobody ever
 /// sees half a file.
 #include "io/io_file.h"
 
@@ -106,55 +105,6 @@ size_t lat__io_encode_value(const lat_array_view *view, int64_t index, uint8_t o
   }
   for (size_t i = 0; i < n_bytes; i++) out[i] = (uint8_t)(bits >> (8 * i));
   return n_bytes;
-}
-
-// --- reading --------------------------------------------------------------------------------------------------------
-
-/// Fills `buffer` from `fd`. A file that shrinks meanwhile gives fewer bytes.
-static lat_status read_all(const char *op, const char *path, int fd, uint8_t *buffer, int64_t *n_bytes) {
-  const size_t largest_read = (size_t)1 << 30;
-  size_t size = (size_t)*n_bytes, used = 0;
-  while (used < size) {
-    size_t wanted = size - used < largest_read ? size - used : largest_read;
-    ssize_t got = read(fd, buffer + used, wanted);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) {
-      return lat_fail(LAT_STATUS_IO_ERROR, "%s: %s: cannot read: %s", op, lat__io_path(path).text,
-                      lat__io_reason(errno).text);
-    }
-    if (got == 0) break;
-    used += (size_t)got;
-  }
-  *n_bytes = (int64_t)used;
-  return LAT_STATUS_OK;
-}
-
-lat_status lat__io_read_file(lat_context *context, const char *op, const char *path, lat_array **out,
-                             int64_t *n_bytes) {
-  lat_status status = LAT_STATUS_OK;
-  lat_array *bytes = NULL;
-  struct stat facts;
-  // O_NONBLOCK: opening a pipe that nobody writes to must not hang before it can be refused.
-  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (fd < 0 || fstat(fd, &facts) != 0) {
-    status = lat_fail(LAT_STATUS_IO_ERROR, "%s: %s: cannot open: %s", op, lat__io_path(path).text,
-                      lat__io_reason(errno).text);
-    goto done;
-  }
-  if (!S_ISREG(facts.st_mode)) {
-    status = lat_fail(LAT_STATUS_IO_ERROR, "%s: %s: cannot read: got %s, expected a regular file", op,
-                      lat__io_path(path).text, S_ISDIR(facts.st_mode) ? "a directory" : "a device, pipe or socket");
-    goto done;
-  }
-  *n_bytes = (int64_t)facts.st_size;
-  LAT_TRY(lat__io_bytes_new(context, *n_bytes + 1, &bytes), done);
-  LAT_TRY(read_all(op, path, fd, lat_array_data(bytes), n_bytes), done);
-  *out = bytes;
-  bytes = NULL;
-done:
-  lat_array_release(bytes);
-  if (fd >= 0) close(fd);
-  return status;
 }
 
 // --- writing --------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-/// Whole files in, whole files out: what every format of this folder needs from the operating system.
+/// Texts, numbers and whole files out: what every format of this folder needs. Reading is in io_content.h.
 #ifndef LATTICE_IO_IO_FILE_H
 #define LATTICE_IO_IO_FILE_H
 
@@ -29,11 +29,6 @@ LAT_CHECKED lat_status lat__io_copy_opts(const char *op, const void *opts, size_
 
 /// New array of `n_bytes` zero bytes: the only memory that this library asks for.
 LAT_CHECKED lat_status lat__io_bytes_new(lat_context *context, int64_t n_bytes, lat_array **out);
-
-/// Reads a regular file. `*out` holds `*n_bytes` bytes of content and a zero byte behind them.
-/// Errors: IO_ERROR, OUT_OF_MEMORY.
-LAT_CHECKED lat_status lat__io_read_file(lat_context *context, const char *op, const char *path, lat_array **out,
-                                         int64_t *n_bytes);
 
 /// Element `index` of a contiguous array, little endian; float16 and bfloat16 as float32. Returns the number of bytes.
 size_t lat__io_encode_value(const lat_array_view *view, int64_t index, uint8_t out[8]);

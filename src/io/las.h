@@ -21,10 +21,10 @@ typedef struct lat__las_header {
   int32_t format; ///< 0 to 10
   int32_t record_bytes;
   int64_t n_points;
-  int64_t points_at;    ///< offset of the first point
-  const uint8_t *extra; ///< descriptions of extra bytes; NULL: none
-  int32_t n_extra;
+  int64_t points_at; ///< offset of the first point
+  int32_t n_extra;   ///< described extra values
   lat__las_grid grid;
+  uint8_t extra[LAT__LAS_MOST_EXTRA * LAT__LAS_EXTRA_BYTES]; ///< their descriptions
 } lat__las_header;
 
 /// Bytes of a point of a format, without extra bytes.
@@ -63,8 +63,9 @@ static inline double lat__las_angle_unit(int32_t format) {
   return format < 6 ? 1.0 : 0.006;
 }
 
-/// Reads and checks everything in front of the points. Errors: BAD_DATA, UNSUPPORTED.
-LAT_CHECKED lat_status lat__las_read_header(const lat__io_content *content, lat__las_header *header);
+/// Reads and checks everything in front of the points. Errors: BAD_DATA, UNSUPPORTED, IO_ERROR, OUT_OF_MEMORY.
+LAT_CHECKED lat_status lat__las_read_header(lat_context *context, const lat__io_content *content,
+                                            lat__las_header *header);
 
 /// Chooses scale and offset of each axis: the wanted ones (scale not 0), those of the file that the cloud came from, or
 /// the coarsest of 1, 0.1, … 1e-9 that gives every position back to the bit; where none does, the finest that covers the

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/compiler.h"
+#include "io/io_content.h"
 #include "io/las.h"
 
 const lat__las_value lat__las_values[LAT__LAS_VALUES] = {
@@ -136,38 +137,46 @@ static lat_status read_grid(const lat__io_content *content, lat__las_header *hea
 }
 
 /// Walks the variable length records between header and points and keeps the one that describes extra bytes.
-static lat_status read_records(const lat__io_content *content, lat__las_header *header) {
+static lat_status read_records(lat_context *context, const lat__io_content *content, lat__las_header *header) {
+  lat_status status = LAT_STATUS_OK;
+  lat__io_window window;
+  LAT_TRY(lat__io_window_open(context, content, &window), done);
   int64_t at = (int64_t)lat__load_le(content->bytes + 94, 2);
   uint64_t n_records = lat__load_le(content->bytes + 100, 4);
   for (uint64_t i = 0; i < n_records; i++) { // ends with the room at the latest
-    const uint8_t *record = content->bytes + at;
+    const uint8_t *record = NULL;
     int64_t room = header->points_at - at - LAT__LAS_VLR_BYTES;
-    int64_t n_bytes = room < 0 ? 0 : (int64_t)lat__load_le(record + 20, 2);
+    if (room >= 0) LAT_TRY(lat__io_window_get(&window, at, LAT__LAS_VLR_BYTES, &record), done);
+    int64_t n_bytes = record ? (int64_t)lat__load_le(record + 20, 2) : 0;
     if (room < n_bytes) {
-      return lat_fail(LAT_STATUS_BAD_DATA,
-                      "cloud_read: %s: byte %lld: variable length record %llu of %llu: got %lld bytes before the "
-                      "points, expected %lld",
-                      lat__io_path(content->path).text, (long long)at, (unsigned long long)i,
-                      (unsigned long long)n_records, (long long)(room + LAT__LAS_VLR_BYTES),
-                      (long long)(n_bytes + LAT__LAS_VLR_BYTES));
+      status = lat_fail(LAT_STATUS_BAD_DATA,
+                        "cloud_read: %s: byte %lld: variable length record %llu of %llu: got %lld bytes before the "
+                        "points, expected %lld",
+                        lat__io_path(content->path).text, (long long)at, (unsigned long long)i,
+                        (unsigned long long)n_records, (long long)(room + LAT__LAS_VLR_BYTES),
+                        (long long)(n_bytes + LAT__LAS_VLR_BYTES));
+      goto done;
     }
     if (memcmp(record + 2, "LASF_Spec\0", 10) == 0 && lat__load_le(record + 18, 2) == 4) {
-      header->extra = record + LAT__LAS_VLR_BYTES;
-      header->n_extra = (int32_t)(n_bytes / LAT__LAS_EXTRA_BYTES);
+      header->n_extra = (int32_t)(n_bytes / LAT__LAS_EXTRA_BYTES); // at most 65535 / 192: they have room
+      LAT_TRY(lat__io_window_get(&window, at + LAT__LAS_VLR_BYTES, n_bytes, &record), done);
+      memcpy(header->extra, record, (size_t)header->n_extra * LAT__LAS_EXTRA_BYTES);
     }
     at += LAT__LAS_VLR_BYTES + n_bytes;
   }
-  return LAT_STATUS_OK;
+done:
+  lat__io_window_close(&window);
+  return status;
 }
 
-lat_status lat__las_read_header(const lat__io_content *content, lat__las_header *header) {
+lat_status lat__las_read_header(lat_context *context, const lat__io_content *content, lat__las_header *header) {
   lat_status status = LAT_STATUS_OK;
   int32_t minor = 0;
   LAT_TRY(check_start(content, &minor), done);
   LAT_TRY(read_format(content, header), done);
   LAT_TRY(read_count(content, minor, header), done);
   LAT_TRY(read_grid(content, header), done);
-  LAT_TRY(read_records(content, header), done);
+  LAT_TRY(read_records(context, content, header), done);
 done:
   return status;
 }

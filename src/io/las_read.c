@@ -126,17 +126,15 @@ done:
   return status;
 }
 
-static lat_status copy_columns(const las_job *job) {
-  int64_t bad_row;
-  for (int32_t i = 0; i < job->table.n_columns; i++) {
-    const lat__column *column = &job->table.columns[i];
-    if (lat__table_copy(&job->table, column, job->content->bytes + job->header.points_at, &bad_row)) continue;
-    return lat_fail(LAT_STATUS_BAD_DATA,
-                    "cloud_read: %s: point %lld: extra value '%s': got a value above 9223372036854775807, expected one "
-                    "that int64 holds",
-                    lat__io_path(job->content->path).text, (long long)bad_row, column->name);
-  }
-  return LAT_STATUS_OK;
+static lat_status read_points(lat_context *context, const las_job *job) {
+  lat__bad_value bad;
+  lat_status status =
+      lat__table_read(context, &job->table, job->content, job->header.points_at, job->header.record_bytes, &bad);
+  if (status || !bad.column) return status;
+  return lat_fail(LAT_STATUS_BAD_DATA,
+                  "cloud_read: %s: point %lld: extra value '%s': got a value above 9223372036854775807, expected one "
+                  "that int64 holds",
+                  lat__io_path(job->content->path).text, (long long)bad.row, bad.column->name);
 }
 
 lat_status lat__las_parse(lat_context *context, const lat__io_content *content, lat_cloud **out) {
@@ -150,10 +148,10 @@ lat_status lat__las_parse(lat_context *context, const lat__io_content *content, 
   LAT_TRY(lat__io_bytes_new(context, sizeof(las_job), &storage), done);
   job = lat_array_data(storage);
   job->content = content;
-  LAT_TRY(lat__las_read_header(content, &job->header), done);
+  LAT_TRY(lat__las_read_header(context, content, &job->header), done);
   LAT_TRY(add_columns(job), done);
   LAT_TRY(lat__table_allocate(context, &job->table, LAT_DTYPE_F64), done);
-  LAT_TRY(copy_columns(job), done);
+  LAT_TRY(read_points(context, job), done);
   LAT_TRY(lat__table_share(context, &job->table, sources[job->header.format], out), done);
   *lat__cloud_las_grid(*out) = job->header.grid;
 done:

@@ -5,6 +5,7 @@
 
 #include "core/checked.h"
 #include "core/compiler.h"
+#include "io/io_content.h"
 #include "io/lzf.h"
 #include "io/pcd.h"
 
@@ -13,7 +14,9 @@ typedef struct pcd_job {
   const lat__io_content *content;
   lat__pcd_header header;
   lat__table table;
-  lat_array *unpacked; ///< of a compressed body
+  lat_array *unpacked;   ///< of a compressed body
+  lat_array *bytes;      ///< of a body that is read as a whole
+  lat__io_content whole; ///< likewise
 } pcd_job;
 
 /// 0, 1, 2 for the fields x, y, z; -1 for others.
@@ -98,38 +101,54 @@ static lat_status check_claim(const pcd_job *job, int64_t least, int64_t room) {
 
 /// White space may follow the points (editors and pipes add it), and zeros (writers that map whole pages leave them);
 /// anything else means that the header lies.
-static lat_status check_rest(const pcd_job *job, int64_t at) {
-  for (; at < job->content->n_bytes; at++) {
-    if (memchr(" \t\r\n", job->content->bytes[at], 5)) continue;
-    return lat_fail(LAT_STATUS_BAD_DATA,
-                    "cloud_read: %s: byte %lld: data after the last point: got %lld bytes more, expected the end of "
-                    "the file",
-                    lat__io_path(job->content->path).text, (long long)at, (long long)(job->content->n_bytes - at));
+static lat_status check_rest(lat_context *context, const pcd_job *job, int64_t at) {
+  lat_status status = LAT_STATUS_OK;
+  lat__io_window window;
+  const int64_t n_bytes = job->content->n_bytes;
+  LAT_TRY(lat__io_window_open(context, job->content, &window), done);
+  while (at < n_bytes) {
+    const uint8_t *bytes = NULL;
+    int64_t n = lat__min_i64(LAT__IO_WINDOW_BYTES, n_bytes - at), i = 0;
+    LAT_TRY(lat__io_window_get(&window, at, n, &bytes), done);
+    while (i < n && memchr(" \t\r\n", bytes[i], 5)) i++;
+    at += i;
+    if (i == n) continue;
+    status = lat_fail(LAT_STATUS_BAD_DATA,
+                      "cloud_read: %s: byte %lld: data after the last point: got %lld bytes more, expected the end of "
+                      "the file",
+                      lat__io_path(job->content->path).text, (long long)at, (long long)(n_bytes - at));
+    goto done;
   }
-  return LAT_STATUS_OK;
+done:
+  lat__io_window_close(&window);
+  return status;
 }
 
-static lat_status copy_columns(const pcd_job *job, const uint8_t *data) {
-  int64_t bad_row;
-  for (int32_t i = 0; i < job->table.n_columns; i++) {
-    const lat__column *column = &job->table.columns[i];
-    if (lat__table_copy(&job->table, column, data, &bad_row)) continue;
-    return lat_fail(LAT_STATUS_BAD_DATA,
-                    "cloud_read: %s: point %lld: field '%s': got a value above 9223372036854775807, expected one that "
-                    "int64 holds",
-                    lat__io_path(job->content->path).text, (long long)bad_row,
-                    lat__io_excerpt(column->name, (int64_t)strlen(column->name)).text);
-  }
-  return LAT_STATUS_OK;
+static lat_status check_values(const pcd_job *job, const lat__bad_value *bad) {
+  if (!bad->column) return LAT_STATUS_OK;
+  return lat_fail(LAT_STATUS_BAD_DATA,
+                  "cloud_read: %s: point %lld: field '%s': got a value above 9223372036854775807, expected one that "
+                  "int64 holds",
+                  lat__io_path(job->content->path).text, (long long)bad->row,
+                  lat__io_excerpt(bad->column->name, (int64_t)strlen(bad->column->name)).text);
+}
+
+/// From now on the whole content is in memory.
+static lat_status load(lat_context *context, pcd_job *job) {
+  lat_status status = lat__io_content_load(context, job->content, &job->bytes, &job->whole);
+  if (!status) job->content = &job->whole;
+  return status;
 }
 
 static lat_status read_binary(lat_context *context, pcd_job *job, lat_dtype dtype) {
   lat_status status = LAT_STATUS_OK;
   const lat__pcd_header *header = &job->header;
+  lat__bad_value bad;
   LAT_TRY(check_claim(job, header->record_bytes, job->content->n_bytes - header->data_offset), done);
-  LAT_TRY(check_rest(job, header->data_offset + header->points * header->record_bytes), done);
+  LAT_TRY(check_rest(context, job, header->data_offset + header->points * header->record_bytes), done);
   LAT_TRY(lat__table_allocate(context, &job->table, dtype), done);
-  LAT_TRY(copy_columns(job, job->content->bytes + header->data_offset), done);
+  LAT_TRY(lat__table_read(context, &job->table, job->content, header->data_offset, header->record_bytes, &bad), done);
+  LAT_TRY(check_values(job, &bad), done);
 done:
   return status;
 }
@@ -138,6 +157,7 @@ static lat_status read_ascii(lat_context *context, pcd_job *job, lat_dtype dtype
   lat_status status = LAT_STATUS_OK;
   // A digit and a separator for each value; the last separator may be missing.
   LAT_TRY(check_claim(job, 2 * job->header.n_words, job->content->n_bytes - job->header.data_offset + 1), done);
+  LAT_TRY(load(context, job), done);
   LAT_TRY(lat__table_allocate(context, &job->table, dtype), done);
   LAT_TRY(lat__pcd_read_ascii(job->content, &job->header, &job->table), done);
 done:
@@ -158,7 +178,7 @@ static lat_status size_error(const pcd_job *job, const char *what, int64_t got, 
 
 /// Reads the two sizes and believes them only when the header, the file and the stream itself agree: no memory has been
 /// taken for the points before.
-static lat_status check_packed(const pcd_job *job, packed_sizes *sizes) {
+static lat_status check_packed(lat_context *context, const pcd_job *job, packed_sizes *sizes) {
   lat_status status = LAT_STATUS_OK;
   const lat__pcd_header *header = &job->header;
   int64_t left = job->content->n_bytes - header->data_offset - 8, wanted, padded, measured, bad_at = 0;
@@ -166,7 +186,7 @@ static lat_status check_packed(const pcd_job *job, packed_sizes *sizes) {
   const uint8_t *at = job->content->bytes + header->data_offset;
   *sizes = (packed_sizes){(int64_t)lat__load_le(at, 4), (int64_t)lat__load_le(at + 4, 4), at + 8};
   if (sizes->packed > left) return size_error(job, "truncated: compressed size", sizes->packed, "at most", left);
-  LAT_TRY(check_rest(job, header->data_offset + 8 + sizes->packed), done);
+  LAT_TRY(check_rest(context, job, header->data_offset + 8 + sizes->packed), done);
   LAT_TRY(check_claim(job, header->kept_bytes, LAT__PCD_LZF_RATIO * sizes->packed), done);
   wanted = header->points * header->kept_bytes;
   // Writers leave padding out of the stream; one that keeps it is understood too.
@@ -206,12 +226,17 @@ static void place_columns(pcd_job *job, bool with_padding) {
 static lat_status read_compressed(lat_context *context, pcd_job *job, lat_dtype dtype) {
   lat_status status = LAT_STATUS_OK;
   packed_sizes sizes = {0};
-  LAT_TRY(check_packed(job, &sizes), done);
+  lat__bad_value bad;
+  LAT_TRY(load(context, job), done);
+  LAT_TRY(check_packed(context, job, &sizes), done);
   LAT_TRY(lat__io_bytes_new(context, sizes.unpacked, &job->unpacked), done);
-  LAT_TRY(lat__table_allocate(context, &job->table, dtype), done);
   lat__lzf_decode(sizes.stream, sizes.packed, lat_array_data(job->unpacked), sizes.unpacked);
+  lat_array_release(job->bytes); // the stream is not needed beside the cloud
+  job->bytes = NULL;
+  LAT_TRY(lat__table_allocate(context, &job->table, dtype), done);
   place_columns(job, sizes.unpacked != job->header.points * job->header.kept_bytes);
-  LAT_TRY(copy_columns(job, lat_array_data(job->unpacked)), done);
+  lat__table_copy(&job->table, lat_array_data(job->unpacked), &bad);
+  LAT_TRY(check_values(job, &bad), done);
 done:
   return status;
 }
@@ -240,6 +265,7 @@ done:
   if (job) {
     lat__table_release(&job->table);
     lat_array_release(job->unpacked);
+    lat_array_release(job->bytes);
   }
   lat_array_release(storage);
   return status;

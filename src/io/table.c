@@ -4,7 +4,9 @@
 
 #include <string.h>
 
+#include "core/checked.h"
 #include "core/compiler.h"
+#include "io/io_content.h"
 
 double lat__scalar_value(lat__scalar type, const uint8_t *at) {
   uint64_t bits = lat__load_le(at, lat__scalar_bytes(type));
@@ -112,14 +114,71 @@ bool lat__table_store(const lat__column *column, int64_t row, const uint8_t *at)
   }
 }
 
-bool lat__table_copy(const lat__table *table, const lat__column *column, const uint8_t *data, int64_t *bad_row) {
-  const uint8_t *first = data + column->offset;
-  for (int64_t row = 0; row < table->n_rows; row++) {
-    if (LAT_LIKELY(lat__table_store(column, row, first + row * column->step))) continue;
-    *bad_row = row;
+/// Rows first .. first + n - 1 of a column; `at` is the value of the first of them.
+static bool store_rows(const lat__column *column, int64_t first, int64_t n, const uint8_t *at, lat__bad_value *bad) {
+  for (int64_t row = first; row < first + n; row++, at += column->step) {
+    if (LAT_LIKELY(lat__table_store(column, row, at))) continue;
+    *bad = (lat__bad_value){column, row};
     return false;
   }
   return true;
+}
+
+void lat__table_copy(const lat__table *table, const uint8_t *data, lat__bad_value *bad) {
+  *bad = (lat__bad_value){NULL, 0};
+  for (int32_t i = 0; i < table->n_columns; i++) {
+    const lat__column *column = &table->columns[i];
+    if (!store_rows(column, 0, table->n_rows, data + column->offset, bad)) return;
+  }
+}
+
+/// Records that a window holds several of.
+static lat_status read_records(lat__io_window *window, const lat__table *table, int64_t at, int64_t record_bytes,
+                               lat__bad_value *bad) {
+  const int64_t most = LAT__IO_WINDOW_BYTES / record_bytes;
+  for (int64_t row = 0; row < table->n_rows; row += most) {
+    const uint8_t *records = NULL;
+    int64_t n = lat__min_i64(most, table->n_rows - row);
+    lat_status status = lat__io_window_get(window, at + row * record_bytes, n * record_bytes, &records);
+    if (status) return status;
+    for (int32_t i = 0; i < table->n_columns; i++) {
+      const lat__column *column = &table->columns[i];
+      if (!store_rows(column, row, n, records + column->offset, bad)) return LAT_STATUS_OK;
+    }
+  }
+  return LAT_STATUS_OK;
+}
+
+/// Records that are longer than a window: value by value.
+static lat_status read_values(lat__io_window *window, const lat__table *table, int64_t at, int64_t record_bytes,
+                              lat__bad_value *bad) {
+  for (int64_t row = 0; row < table->n_rows; row++) {
+    for (int32_t i = 0; i < table->n_columns; i++) {
+      const lat__column *column = &table->columns[i];
+      const uint8_t *value = NULL;
+      lat_status status =
+          lat__io_window_get(window, at + row * record_bytes + column->offset, lat__scalar_bytes(column->type), &value);
+      if (status) return status;
+      if (!store_rows(column, row, 1, value, bad)) return LAT_STATUS_OK;
+    }
+  }
+  return LAT_STATUS_OK;
+}
+
+lat_status lat__table_read(lat_context *context, const lat__table *table, const lat__io_content *content, int64_t at,
+                           int64_t record_bytes, lat__bad_value *bad) {
+  lat_status status = LAT_STATUS_OK;
+  lat__io_window window;
+  *bad = (lat__bad_value){NULL, 0};
+  LAT_TRY(lat__io_window_open(context, content, &window), done);
+  if (record_bytes <= LAT__IO_WINDOW_BYTES) {
+    LAT_TRY(read_records(&window, table, at, record_bytes, bad), done);
+  } else {
+    LAT_TRY(read_values(&window, table, at, record_bytes, bad), done);
+  }
+done:
+  lat__io_window_close(&window);
+  return status;
 }
 
 lat_status lat__table_share(lat_context *context, const lat__table *table, const char *source, lat_cloud **out) {

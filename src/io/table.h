@@ -77,8 +77,19 @@ LAT_CHECKED lat_status lat__table_allocate(lat_context *context, lat__table *tab
 /// Stores the value at `at` as row `row` of a column; false when a uint64 value does not fit int64.
 bool lat__table_store(const lat__column *column, int64_t row, const uint8_t *at);
 
-/// Stores every row of a column from `data`; false with `*bad_row` as above.
-bool lat__table_copy(const lat__table *table, const lat__column *column, const uint8_t *data, int64_t *bad_row);
+/// The first value that a column cannot hold.
+typedef struct lat__bad_value {
+  const lat__column *column; ///< NULL: every value fits
+  int64_t row;
+} lat__bad_value;
+
+/// Stores every row of every column from `data`, column by column.
+void lat__table_copy(const lat__table *table, const uint8_t *data, lat__bad_value *bad);
+
+/// Stores every row of every column from a content of whole records of `record_bytes` that begin at `at`, where they are
+/// all there: a piece of the file at a time. Errors: IO_ERROR, OUT_OF_MEMORY.
+LAT_CHECKED lat_status lat__table_read(lat_context *context, const lat__table *table, const lat__io_content *content,
+                                       int64_t at, int64_t record_bytes, lat__bad_value *bad);
 
 /// Makes the cloud out of the arrays. `source` is static text.
 LAT_CHECKED lat_status lat__table_share(lat_context *context, const lat__table *table, const char *source,

@@ -28,7 +28,7 @@ static inline void fuzz_parse(const uint8_t *data, size_t n_bytes, uint64_t grow
   fuzz_require(copy != NULL);
   if (n_bytes) memcpy(copy, data, n_bytes);
   copy[n_bytes] = 0;
-  lat__io_content content = {"fuzz", copy, (int64_t)n_bytes};
+  lat__io_content content = {.path = "fuzz", .bytes = copy, .n_bytes = (int64_t)n_bytes};
   lat_status status = parse(context, &content, &cloud);
   fuzz_require(lat_context_peak_bytes(context) <= growth * (uint64_t)n_bytes + (1 << 19));
   if (status == LAT_STATUS_OK) {

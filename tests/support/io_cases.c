@@ -19,7 +19,7 @@ static unsigned char *exact_copy(const void *bytes, size_t n_bytes) {
 
 lat_status lat_test_parse_ply(lat_context *context, const void *bytes, size_t n_bytes, lat_cloud **out) {
   unsigned char *copy = exact_copy(bytes, n_bytes);
-  lat__io_content content = {"case", copy, (int64_t)n_bytes};
+  lat__io_content content = {.path = "case", .bytes = copy, .n_bytes = (int64_t)n_bytes};
   lat_status status = lat__ply_parse(context, &content, out);
   free(copy);
   return status;
@@ -28,7 +28,7 @@ lat_status lat_test_parse_ply(lat_context *context, const void *bytes, size_t n_
 lat_status lat_test_parse_kitti(lat_context *context, const void *bytes, size_t n_bytes, int32_t floats_per_point,
                                 lat_cloud **out) {
   unsigned char *copy = exact_copy(bytes, n_bytes);
-  lat__io_content content = {"case", copy, (int64_t)n_bytes};
+  lat__io_content content = {.path = "case", .bytes = copy, .n_bytes = (int64_t)n_bytes};
   lat_status status = lat__kitti_parse(context, &content, floats_per_point, out);
   free(copy);
   return status;
@@ -36,7 +36,7 @@ lat_status lat_test_parse_kitti(lat_context *context, const void *bytes, size_t 
 
 lat_status lat_test_parse_pcd(lat_context *context, const void *bytes, size_t n_bytes, lat_cloud **out) {
   unsigned char *copy = exact_copy(bytes, n_bytes);
-  lat__io_content content = {"case", copy, (int64_t)n_bytes};
+  lat__io_content content = {.path = "case", .bytes = copy, .n_bytes = (int64_t)n_bytes};
   lat_status status = lat__pcd_parse(context, &content, out);
   free(copy);
   return status;
@@ -44,7 +44,7 @@ lat_status lat_test_parse_pcd(lat_context *context, const void *bytes, size_t n_
 
 lat_status lat_test_parse_las(lat_context *context, const void *bytes, size_t n_bytes, lat_cloud **out) {
   unsigned char *copy = exact_copy(bytes, n_bytes);
-  lat__io_content content = {"case", copy, (int64_t)n_bytes};
+  lat__io_content content = {.path = "case", .bytes = copy, .n_bytes = (int64_t)n_bytes};
   lat_status status = lat__las_parse(context, &content, out);
   free(copy);
   return status;
