@@ -41,16 +41,6 @@ if(LATTICE_COVERAGE)
   add_link_options(--coverage)
 endif()
 
-set(lattice_openmp_found OFF)
-if(LATTICE_OPENMP)
-  find_package(OpenMP COMPONENTS C)
-  if(OpenMP_C_FOUND)
-    set(lattice_openmp_found ON)
-  else()
-    message(STATUS "lattice: OpenMP not found, loops run serially unless the host gives an executor")
-  endif()
-endif()
-
 # Only these files may contain instructions that the base machine lacks; the registry calls into them after asking the
 # CPU. Built for another machine they collapse to empty tables, so they stay in the list of sources.
 function(lattice_set_level_flags)

@@ -4,7 +4,7 @@
 #
 # usage: tools/setup.sh build     the library, the program, the tests (Makefile)
 #        tools/setup.sh lint      formatter, shell checker
-#        tools/setup.sh clang     clang with sanitizers, libFuzzer and OpenMP
+#        tools/setup.sh clang     clang with sanitizers and libFuzzer
 #        tools/setup.sh analysis  clang-tidy, cppcheck
 #        tools/setup.sh valgrind, tools/setup.sh coverage
 #        tools/setup.sh avx512    emulator of a CPU with AVX-512
@@ -36,7 +36,6 @@ END
     clang) cat <<'END' ;;
 clang|clang|compiles with sanitizers and libFuzzer
 llvm-symbolizer|llvm|names functions in sanitizer reports
-@libomp|libomp-dev|OpenMP for clang
 END
     analysis) cat <<'END' ;;
 clang-tidy|clang-tidy|static analysis
@@ -75,7 +74,6 @@ present() {
     @bochs-term) compgen -G '/usr/lib/*/bochs/plugins/libbx_term_gui.so' >/dev/null ;;
     @isolinux) [ -e /usr/lib/ISOLINUX/isolinux.bin ] && [ -e /usr/lib/syslinux/modules/bios/ldlinux.c32 ] ;;
     @vgabios) [ -e /usr/share/bochs/VGABIOS-lgpl-latest ] ;;
-    @libomp) compgen -G '/usr/lib/llvm-*/lib/libomp.so*' >/dev/null ;;
     *.h) has_header "$1" ;;
     *) command -v "$1" >/dev/null 2>&1 ;;
   esac

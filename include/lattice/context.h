@@ -29,7 +29,8 @@ typedef struct lat_allocator {
   void *user; ///< handed to both functions
 } lat_allocator;
 
-/// Host executor. When given, the library starts no threads of its own.
+/// Host executor. When given, the library starts no threads of its own. Otherwise a context starts its threads when it
+/// first has work for them; they sleep between calls, block all signals and end with lat_context_destroy.
 typedef struct lat_executor {
   /// Runs `job(arg, i)` exactly once for every i in [0, n_jobs), in any order, at the same time where it can, and
   /// returns when all are done. `n_jobs` is at most the context's thread count; running them one after the other is
@@ -59,7 +60,7 @@ typedef struct lat_context_opts {
   int32_t n_threads;         ///< threads to use; 0: what affinity and cgroup quota allow. Never changes a result
   lat_cpu_level cpu_level;   ///< highest level to use; the environment variable LATTICE_CPU_LEVEL caps it further
   lat_allocator allocator;   ///< both functions NULL: the C library's
-  lat_executor executor;     ///< `run` NULL: OpenMP
+  lat_executor executor;     ///< `run` NULL: the context's own threads
   uint64_t memory_cap_bytes; ///< most bytes the context may hold at once; 0: no cap
   uint64_t seed;             ///< seed of the counter-based generator
   lat_log_fn log;            ///< NULL: nothing is logged

@@ -117,7 +117,7 @@ typedef struct lat_plan_facts {
   size_t weight_bytes;   ///< held for the weight
 } lat_plan_facts;
 
-/// The facts.
+/// The facts. Borrowed: valid while a reference is held.
 LAT_API lat_plan_facts lat_plan_info(const lat_plan *plan);
 
 /// Bytes of workspace that a run with this context (its number of threads counts) needs; may be 0.

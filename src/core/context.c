@@ -15,6 +15,7 @@
 #include "core/checked.h"
 #include "core/compiler.h"
 #include "core/context_internal.h"
+#include "core/thread.h"
 
 #define MAX_THREADS 1024
 #define LOG_LINE_BYTES 512
@@ -143,17 +144,20 @@ lat_status lat_context_create(const lat_context_opts *opts, lat_context **out) {
   LAT_TRY(level_from_environment(&environment_cap), done);
 
   lat_allocator allocator = o.allocator.alloc ? o.allocator : lat__host_allocator;
-  context = allocator.alloc(allocator.user, sizeof *context, LAT_ALIGN);
+  int32_t n_threads = o.n_threads ? o.n_threads : allowed_threads();
+  size_t own_bytes = sizeof *context + (size_t)n_threads * sizeof(pthread_t);
+  context = allocator.alloc(allocator.user, own_bytes, LAT_ALIGN);
   if (!context) {
-    status = lat_fail(LAT_STATUS_OUT_OF_MEMORY, "context_create: out of memory: the allocator refused %zu bytes",
-                      sizeof *context);
+    status =
+        lat_fail(LAT_STATUS_OUT_OF_MEMORY, "context_create: out of memory: the allocator refused %zu bytes", own_bytes);
     goto done;
   }
-  memset(context, 0, sizeof *context);
+  memset(context, 0, own_bytes);
+  context->own_bytes = own_bytes;
   atomic_init(&context->refcount, 1);
   context->allocator = allocator;
   context->executor = o.executor;
-  context->n_threads = o.n_threads ? o.n_threads : allowed_threads();
+  context->n_threads = n_threads;
   context->memory_cap_bytes = o.memory_cap_bytes;
   context->seed = o.seed;
   context->log = o.log;
@@ -161,6 +165,8 @@ lat_status lat_context_create(const lat_context_opts *opts, lat_context **out) {
   context->log_level = o.log_level;
   context->keeps_no_blocks = o.keeps_no_blocks != 0;
   pthread_mutex_init(&context->memory_lock, NULL);
+  context->pool.threads = (pthread_t *)(context + 1);
+  lat__thread_pool_open(&context->pool);
   context->backend = lat__backend_cpu();
   context->cpu_level = lat__backend_cpu_level(lower_cap(o.cpu_level, environment_cap));
   lat__log(context, LAT_LOG_INFO, "context: %d threads, level %s", (int)context->n_threads,
@@ -178,13 +184,16 @@ lat_context *lat__context_retain(lat_context *context) {
 void lat__context_release(lat_context *context) {
   if (atomic_fetch_sub_explicit(&context->refcount, 1, memory_order_acq_rel) != 1) return;
   lat__cache_drain(context);
+  lat__thread_pool_stop(&context->pool);
+  lat__thread_pool_close(&context->pool);
   pthread_mutex_destroy(&context->memory_lock);
   lat_allocator allocator = context->allocator;
-  allocator.free(allocator.user, context, sizeof *context);
+  allocator.free(allocator.user, context, context->own_bytes);
 }
 
 void lat_context_destroy(lat_context *context) {
   if (!context) return;
+  lat__thread_pool_stop(&context->pool);
   pthread_mutex_lock(&context->memory_lock);
   context->closed = true;
   pthread_mutex_unlock(&context->memory_lock);

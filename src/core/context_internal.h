@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include <lattice/context.h>
 
@@ -15,6 +16,19 @@ typedef struct lat__cached_block {
   void *base;         ///< as the allocator returned it
   size_t block_bytes; ///< as it was asked for
 } lat__cached_block;
+
+/// Threads that help the caller of a loop (thread.c).
+typedef struct lat__thread_pool {
+  pthread_mutex_t lock;             ///< guards what follows
+  pthread_cond_t wake;              ///< there is a loop, or the end
+  pthread_cond_t idle;              ///< the last worker has left the loop
+  void *work;                       ///< the loop that may be joined, or NULL
+  int n_wanted, n_joined, n_inside; ///< workers it wants, has ever had, has now
+  bool stops;                       ///< the context ends
+  int n_started;
+  pid_t process;      ///< that started them
+  pthread_t *threads; ///< room for all
+} lat__thread_pool;
 
 /// A device and its operators: backend/backend.h.
 typedef struct lat__backend lat__backend;
@@ -33,6 +47,8 @@ struct lat_context {
   bool keeps_no_blocks;
   const lat__backend *backend;
   int64_t first_edge; ///< number of the first edge of a new relation: 0; a test of 64-bit numbers begins elsewhere
+  lat__thread_pool pool; ///< unused with an executor
+  size_t own_bytes;      ///< of this object, with the handles of its threads behind it
 
   pthread_mutex_t memory_lock; ///< guards everything below
   uint64_t live_bytes;

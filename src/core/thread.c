@@ -1,6 +1,14 @@
-// parallel_for: dynamic ranges over an atomic counter, run by OpenMP or by the host's executor.
+// parallel_for: dynamic ranges over an atomic counter, run by the context's own workers or by the host's executor.
+//
+// The caller publishes a loop, works on it like everybody else and waits only for workers that have joined it. A worker
+// that the system wakes too late finds the loop closed and sleeps on. So a loop takes never longer than in one thread by
+// more than the call that wakes, also where other processes keep the cores busy; a barrier that all threads must reach,
+// as OpenMP has, costs milliseconds there. Workers are started when the first loop asks for them and end with
+// lat_context_destroy. After a fork the child's contexts have none and run serially.
 
+#include <signal.h>
 #include <stdatomic.h>
+#include <unistd.h>
 
 #include "core/checked.h"
 #include "core/context_internal.h"
@@ -24,12 +32,84 @@ static void run_worker(void *arg, int worker) {
   }
 }
 
-static void run_openmp(int n_jobs, loop *work) {
-#if defined(_OPENMP)
-#pragma omp parallel for num_threads(n_jobs) schedule(static, 1)
-#endif
-  for (int job = 0; job < n_jobs; job++) run_worker(work, job);
+// --- the pool ---------------------------------------------------------------------------------------------------------
+
+static void *pool_main(void *arg) {
+  lat__thread_pool *pool = arg;
+  pthread_mutex_lock(&pool->lock);
+  for (;;) {
+    while (!pool->stops && !(pool->work && pool->n_joined < pool->n_wanted)) {
+      pthread_cond_wait(&pool->wake, &pool->lock);
+    }
+    if (pool->stops) break;
+    loop *work = pool->work;
+    int worker = ++pool->n_joined; // 0 is the caller
+    pool->n_inside++;
+    pthread_mutex_unlock(&pool->lock);
+    run_worker(work, worker);
+    pthread_mutex_lock(&pool->lock);
+    if (--pool->n_inside == 0) pthread_cond_signal(&pool->idle);
+  }
+  pthread_mutex_unlock(&pool->lock);
+  return NULL;
 }
+
+/// Starts workers until there are `n`, or the system refuses one: then there are fewer, and the others do the work.
+static void start_workers(lat__thread_pool *pool, int n) {
+  sigset_t all, before;
+  if (pool->n_started >= n) return;
+  sigfillset(&all); // the host's signals are none of our threads' business
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  while (pool->n_started < n) {
+    if (pthread_create(&pool->threads[pool->n_started], NULL, pool_main, pool)) break;
+    pool->n_started++;
+  }
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  pool->process = getpid();
+}
+
+static void run_pool(lat__thread_pool *pool, int n_jobs, loop *work) {
+  pthread_mutex_lock(&pool->lock);
+  bool free = !pool->work; // else a loop within a loop: serially
+  if (free) {
+    start_workers(pool, n_jobs - 1);
+    pool->work = work;
+    pool->n_wanted = n_jobs - 1;
+    pool->n_joined = 0;
+    pthread_cond_broadcast(&pool->wake);
+  }
+  pthread_mutex_unlock(&pool->lock);
+  run_worker(work, 0);
+  if (!free) return;
+  pthread_mutex_lock(&pool->lock);
+  pool->work = NULL;
+  while (pool->n_inside > 0) pthread_cond_wait(&pool->idle, &pool->lock);
+  pthread_mutex_unlock(&pool->lock);
+}
+
+void lat__thread_pool_open(lat__thread_pool *pool) {
+  pthread_mutex_init(&pool->lock, NULL);
+  pthread_cond_init(&pool->wake, NULL);
+  pthread_cond_init(&pool->idle, NULL);
+}
+
+void lat__thread_pool_stop(lat__thread_pool *pool) {
+  if (pool->n_started == 0 || pool->process != getpid()) return; // a fork's child has no threads to wait for
+  pthread_mutex_lock(&pool->lock);
+  pool->stops = true;
+  pthread_cond_broadcast(&pool->wake);
+  pthread_mutex_unlock(&pool->lock);
+  for (int i = 0; i < pool->n_started; i++) pthread_join(pool->threads[i], NULL);
+  pool->n_started = 0;
+}
+
+void lat__thread_pool_close(lat__thread_pool *pool) {
+  pthread_cond_destroy(&pool->wake);
+  pthread_cond_destroy(&pool->idle);
+  pthread_mutex_destroy(&pool->lock);
+}
+
+// --- the loop ---------------------------------------------------------------------------------------------------------
 
 void lat__parallel_for(lat_context *context, int64_t n_items, int64_t grain, lat__range_fn fn, void *arg) {
   if (n_items <= 0) return;
@@ -46,6 +126,6 @@ void lat__parallel_for(lat_context *context, int64_t n_items, int64_t grain, lat
   if (context->executor.run) {
     context->executor.run(context->executor.user, n_jobs, run_worker, &work);
   } else {
-    run_openmp(n_jobs, &work);
+    run_pool(&context->pool, n_jobs, &work);
   }
 }

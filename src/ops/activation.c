@@ -115,7 +115,7 @@ static lat_status check_choice(const char *op, lat_activation_kind kind, const l
 
 lat_status lat__activation_check(const char *op, lat_activation_kind kind, const lat_activation_opts *opts,
                                  lat_dtype dtype, lat__activation_desc *desc) {
-  activation_choice choice;
+  activation_choice choice = {.kind = kind};
   lat_status status = check_choice(op, kind, opts, dtype, &choice);
   *desc = (lat__activation_desc){
       .kind = choice.kind, .alpha = choice.alpha, .beta = choice.beta, .threshold = choice.threshold};

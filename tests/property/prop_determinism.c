@@ -317,7 +317,7 @@ static void runs_and_threads_change_no_bit(void **state) {
   }
 }
 
-/// A host executor that is as unlike OpenMP as it may be.
+/// A host executor that is as unlike threads as it may be.
 static void run_in_reverse(void *user, int n_jobs, void (*job)(void *arg, int index), void *arg) {
   ++*(int *)user;
   for (int i = n_jobs - 1; i >= 0; i--) job(arg, i);

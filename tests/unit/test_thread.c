@@ -1,6 +1,9 @@
 // parallel_for: every item once, ranges as promised, workers with memory of their own, the host's executor.
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "core/thread.h"
 #include "support/test_support.h"
@@ -168,6 +171,66 @@ static void test_contexts_work_side_by_side(void **state) {
   lat_context_destroy(outer);
 }
 
+typedef struct nested {
+  lat_context *context;
+  atomic_int n_items, n_strangers;
+} nested;
+
+static void count_serial_items(void *arg, int64_t begin, int64_t end, int worker) {
+  nested *work = arg;
+  if (worker != 0) atomic_fetch_add(&work->n_strangers, 1);
+  atomic_fetch_add(&work->n_items, (int)(end - begin));
+}
+
+static void run_nested(void *arg, int64_t begin, int64_t end, int worker) {
+  nested *work = arg;
+  (void)worker;
+  for (int64_t i = begin; i < end; i++) lat__parallel_for(work->context, 50, 3, count_serial_items, work);
+}
+
+static void test_loop_within_a_loop_is_serial(void **state) {
+  (void)state;
+  nested work = {.context = context_of(3, NULL)};
+  lat__parallel_for(work.context, 20, 1, run_nested, &work);
+  assert_int_equal(atomic_load(&work.n_items), 1000);
+  assert_int_equal(atomic_load(&work.n_strangers), 0);
+  lat_context_destroy(work.context);
+}
+
+#if defined(__SANITIZE_THREAD__)
+#define WITH_THREAD_SANITIZER 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define WITH_THREAD_SANITIZER 1
+#endif
+#endif
+#ifndef WITH_THREAD_SANITIZER
+#define WITH_THREAD_SANITIZER 0
+#endif
+
+// The child has none of the threads: its loops run, and its contexts end.
+static void test_after_a_fork(void **state) {
+  (void)state;
+  if (WITH_THREAD_SANITIZER) skip(); // it ends a child of several threads
+  lat_context *context = context_of(4, NULL);
+  check_covers(context);
+  pid_t child = fork();
+  assert_true(child >= 0);
+  if (child == 0) {
+    alarm(20); // instead of hanging
+    inner_work work = {.context = context};
+    lat__parallel_for(context, 100, 1, count_items, &work);
+    bool good = atomic_load(&work.n_items) == 100;
+    lat_context_destroy(context);
+    _exit(good ? 0 : 1);
+  }
+  int result = -1;
+  assert_int_equal(waitpid(child, &result, 0), child);
+  assert_true(WIFEXITED(result) && WEXITSTATUS(result) == 0);
+  check_covers(context);
+  lat_context_destroy(context);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_every_item_once),
@@ -175,6 +238,8 @@ int main(void) {
       cmocka_unit_test(test_one_thread_is_serial_and_ascending),
       cmocka_unit_test(test_host_executor),
       cmocka_unit_test(test_contexts_work_side_by_side),
+      cmocka_unit_test(test_loop_within_a_loop_is_serial),
+      cmocka_unit_test(test_after_a_fork),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
