@@ -46,7 +46,7 @@ struct lat_context {
   lat_log_level log_level;
   bool keeps_no_blocks;
   const lat__backend *backend;
-  int64_t first_edge; ///< number of the first edge of a new relation: 0; a test of 64-bit numbers begins elsewhere
+  int64_t first_edge;    ///< number of the first edge of a new relation: 0; a test of 64-bit numbers begins elsewhere
   lat__thread_pool pool; ///< unused with an executor
   size_t own_bytes;      ///< of this object, with the handles of its threads behind it
 

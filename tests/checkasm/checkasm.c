@@ -60,6 +60,7 @@ static void assert_same_bytes(const char *what, const void *got, const void *exp
 #include "checkasm/check_depthwise.h"
 #include "checkasm/check_epilogue.h"
 #include "checkasm/check_features.h"
+#include "checkasm/check_row_gemm.h"
 
 typedef struct slot_check {
   const char *name;

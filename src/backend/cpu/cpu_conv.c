@@ -125,11 +125,15 @@ static void run_block(const lat__cpu_conv_job *job, int64_t block, int worker) {
   float *squares = job->squares_at >= 0 ? lat__cpu_conv_scratch(job, worker, job->squares_at) : NULL;
   float *sums =
       job->sums_at >= 0 ? lat__cpu_conv_scratch(job, worker, job->sums_at) : (float *)desc->y + first_row * desc->c_out;
-  memset(sums, 0, (size_t)(n_rows * packed->columns) * sizeof *sums);
+  if (packed->by_rows) {
+    lat__cpu_conv_rows_block(job, block, n_rows, worker, sums);
+  } else {
+    memset(sums, 0, (size_t)(n_rows * packed->columns) * sizeof *sums);
+  }
   if (squares) memset(squares, 0, (size_t)(n_rows * packed->square_columns) * sizeof *squares);
-  for (int32_t k = 0; k < desc->n_kernels; k++) {
+  for (int32_t k = 0; k < desc->n_kernels && (squares || !packed->by_rows); k++) {
     pair_list list = list_of(job, block, n_rows, k);
-    run_list(job, &list, first_row, k, sums, widened);
+    if (!packed->by_rows) run_list(job, &list, first_row, k, sums, widened);
     if (squares) run_squares(job, &list, k, squares);
   }
   lat__cpu_conv_finish(job, worker, first_row, n_rows, sums);
@@ -167,10 +171,15 @@ static lat_status open_job(const lat_context *context, const lat__conv_desc *des
   job->n_workers = lat__min_i64(context->n_threads, lat__ceil_div_i64(n_blocks, job->grain));
   job->pass_rows = lat__min_i64(LAT__PAIR_BLOCK_ROWS, lat__max_i64(1, steps) * PASS_ROWS_STEP);
   job->tile_rows = lat__max_i64(1, TILE_FLOATS / lat__max_i64(1, desc->c_out));
-  job->sums_at = job->squares_at = job->widened_at = job->tiles_at = -1;
+  job->sums_at = job->squares_at = job->widened_at = job->tiles_at = job->edges_at = -1;
   bool fits = true;
+  if (packed->by_rows) {
+    job->most_edges = lat__cpu_conv_rows_most_edges(desc);
+    job->pass_rows = lat__max_i64(LAT__CPU_CONV_ROW_EDGES, desc->n_kernels);
+    fits = add_part(job, 1, 2 * job->most_edges + LAT__CPU_CONV_ROW_BEGINS, &job->edges_at);
+  }
   if (desc->dtype_out != LAT_DTYPE_F32 || packed->columns != desc->c_out) {
-    fits = add_part(job, LAT__PAIR_BLOCK_ROWS, packed->columns, &job->sums_at);
+    fits = fits && add_part(job, LAT__PAIR_BLOCK_ROWS, packed->columns, &job->sums_at);
   }
   if (packed->squares) fits = fits && add_part(job, LAT__PAIR_BLOCK_ROWS, packed->square_columns, &job->squares_at);
   if (desc->dtype != LAT_DTYPE_F32) fits = fits && add_part(job, job->pass_rows, desc->c_in, &job->widened_at);
@@ -235,6 +244,10 @@ static const char *refuse_identity(const lat__conv_desc *desc) {
   return desc->pairs ? "rows meet through a relation" : NULL;
 }
 
+static const char *refuse_rows(const lat__conv_desc *desc) {
+  return lat__cpu_conv_rows_fit(desc) ? NULL : "more than a few input channels, groups, or no distinct pairs";
+}
+
 static const char *refuse_gather(const lat__conv_desc *desc) {
   (void)desc;
   return NULL;
@@ -243,6 +256,7 @@ static const char *refuse_gather(const lat__conv_desc *desc) {
 static const conv_candidate candidates[] = {
     {"depthwise", refuse_depthwise, run_gemm},
     {"identity_gemm", refuse_identity, run_gemm},
+    {"row_gemm", refuse_rows, run_gemm},
     {"gather_gemm", refuse_gather, run_gemm},
 };
 

@@ -18,10 +18,10 @@ typedef struct lat__cpu_conv_shape {
 LAT_CHECKED lat_status lat__cpu_conv_shape_of(const lat__conv_desc *desc, const lat__cpu_kernels *kernels,
                                               lat__cpu_conv_shape *out);
 
-/// The weight of `desc` as gather_gemm_f32 reads it: for every kernel element and group its panels (see
-/// lat__gather_gemm_args), float32, columns past a group's output channels zero. `*out` comes from lat__alloc and belongs to the caller.
+/// The weight of `desc` as gather_gemm_f32 reads it (`panel_vectors` is the table's tile_vectors), or row_gemm_f32
+/// (row_vectors): for every kernel element and group its panels (see lat__gather_gemm_args), float32, columns past a group's output channels zero. `*out` comes from lat__alloc and belongs to the caller.
 LAT_CHECKED lat_status lat__cpu_conv_pack(lat_context *context, const lat__conv_desc *desc,
-                                          const lat__cpu_kernels *kernels, float **out);
+                                          const lat__cpu_kernels *kernels, int64_t panel_vectors, float **out);
 
 /// `*out` = for every kernel element and output channel the sum over ci of weight times `other` (in the weight's form and
 /// dtype), (n_kernels, c_out): from lat__alloc, it belongs to the caller.
@@ -35,6 +35,7 @@ LAT_CHECKED lat_status lat__cpu_conv_normalized_jvp(lat_context *context, const 
 struct lat__conv_packed {
   const lat__cpu_kernels *kernels;
   lat__cpu_conv_shape shape;
+  bool by_rows;           ///< row_gemm_f32 runs, not gather_gemm_f32
   bool depthwise;         ///< one input channel for each output channel: panels are plain rows of weights
   int64_t columns;        ///< of a row of sums
   float *panels;          ///< lat__cpu_conv_pack, or rows of weights
@@ -48,6 +49,10 @@ LAT_CHECKED lat_status lat__cpu_conv_packed_open(lat_context *context, const lat
                                                  lat__conv_packed *packed);
 void lat__cpu_conv_packed_close(lat_context *context, lat__conv_packed *packed);
 
+#define LAT__CPU_CONV_ROW_BEGINS (LAT__PAIR_BLOCK_ROWS + 1)
+/// Edges that are widened together, or those of one row where they are more.
+#define LAT__CPU_CONV_ROW_EDGES 512
+
 /// One call: how its work is cut, and what each worker has for itself (offsets into its floats, -1: nothing).
 typedef struct lat__cpu_conv_job {
   const lat__conv_desc *desc;
@@ -59,9 +64,18 @@ typedef struct lat__cpu_conv_job {
   int64_t squares_at;    ///< normalized: (block rows, square_columns)
   int64_t widened_at;    ///< (pass_rows, c_in) inputs in float32
   int64_t tiles_at;      ///< two tiles of (tile_rows, c_out)
+  int64_t edges_at;      ///< by rows: (2, most_edges) and LAT__CPU_CONV_ROW_BEGINS int32: the edges of a block by row
+  int64_t most_edges;    ///< by rows: of a block
   int64_t worker_floats; ///< of one worker
   float *scratch;        ///< (n_workers, worker_floats)
 } lat__cpu_conv_job;
+
+/// Whether few input channels make row_gemm_f32 the better kernel.
+bool lat__cpu_conv_rows_fit(const lat__conv_desc *desc);
+/// Most edges of a block.
+int64_t lat__cpu_conv_rows_most_edges(const lat__conv_desc *desc);
+/// Sums of a block by rows.
+void lat__cpu_conv_rows_block(const lat__cpu_conv_job *job, int64_t block, int64_t n_rows, int worker, float *sums);
 
 /// Finished rows of a block: division, bias, rounding, epilogue, into y.
 void lat__cpu_conv_finish(const lat__cpu_conv_job *job, int worker, int64_t first_row, int64_t n_rows, float *sums);

@@ -173,7 +173,7 @@ static void pack_range(void *arg, int64_t begin, int64_t end, int worker) {
 }
 
 lat_status lat__cpu_conv_pack(lat_context *context, const lat__conv_desc *desc, const lat__cpu_kernels *kernels,
-                              float **out) {
+                              int64_t panel_vectors, float **out) {
   lat_status status = LAT_STATUS_OK;
   int64_t n_floats = 0, n_weights = 0;
   lat__cpu_conv_shape shape;
@@ -195,11 +195,8 @@ lat_status lat__cpu_conv_pack(lat_context *context, const lat__conv_desc *desc, 
     lat__cpu_widen_rows(kernels, desc->weight.dtype, dense, NULL, 1, n_weights, widened);
     dense = widened;
   }
-  pack_job job = {.desc = desc,
-                  .dense = dense,
-                  .shape = shape,
-                  .panel_width = kernels->lanes * kernels->tile_vectors,
-                  .panels = panels};
+  pack_job job = {
+      .desc = desc, .dense = dense, .shape = shape, .panel_width = kernels->lanes * panel_vectors, .panels = panels};
   assert(job.panel_width <= MAX_PANEL_WIDTH);
   job.n_panels = lat__ceil_div_i64(shape.group_columns, job.panel_width);
   // A few ranges for each thread; small weights in one range, which runs serially.

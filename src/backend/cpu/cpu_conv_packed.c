@@ -26,7 +26,7 @@ static lat_status pack_squares(lat_context *context, const lat__conv_desc *desc,
   lat__conv_desc ones = {.c_in = 1, .c_out = desc->c_out, .groups = 1, .n_kernels = desc->n_kernels};
   ones.weight = (lat__weight_desc){.form = LAT__WEIGHT_KERNEL_IN_OUT, .dtype = LAT_DTYPE_F32, .data = squares};
   LAT_TRY(lat__cpu_conv_shape_of(&ones, packed->kernels, &shape), done);
-  LAT_TRY(lat__cpu_conv_pack(context, &ones, packed->kernels, &packed->squares), done);
+  LAT_TRY(lat__cpu_conv_pack(context, &ones, packed->kernels, packed->kernels->tile_vectors, &packed->squares), done);
   packed->square_columns = shape.columns;
   packed->bytes += shape.columns * desc->n_kernels * (int64_t)sizeof(float);
 done:
@@ -46,7 +46,9 @@ lat_status lat__cpu_conv_packed_open(lat_context *context, const lat__conv_desc 
   }
   LAT_TRY(lat__cpu_conv_shape_of(&weight, packed->kernels, &packed->shape), done);
   LAT_TRY(count_floats(desc, packed->shape.kernel_floats, &n_floats), done);
-  LAT_TRY(lat__cpu_conv_pack(context, &weight, packed->kernels, &packed->panels), done);
+  packed->by_rows = lat__cpu_conv_rows_fit(desc);
+  int64_t vectors = packed->by_rows ? packed->kernels->row_vectors : packed->kernels->tile_vectors;
+  LAT_TRY(lat__cpu_conv_pack(context, &weight, packed->kernels, vectors, &packed->panels), done);
   packed->columns = packed->depthwise ? weight.c_out : packed->shape.columns;
   packed->bytes = n_floats * (int64_t)sizeof(float);
   if (desc->norm_eps > 0.0f) LAT_TRY(pack_squares(context, desc, packed), done);

@@ -44,6 +44,25 @@ typedef struct lat__gather_gemm_args {
   int64_t y_stride;
 } lat__gather_gemm_args;
 
+/// Output rows, each with the list of its edges.
+///
+///     w: for every kernel element `kernel_floats` floats: panels of `table.lanes * table.row_vectors` columns, the last one
+///        narrower (a multiple of `lanes`); the panel that starts at column c lies at c * c_in as (c_in, panel width)
+typedef struct lat__row_gemm_args {
+  const float *x;
+  int64_t x_stride;
+  const int32_t *in_rows; ///< row of x of every edge; NULL: edge e reads row e - begins[0]
+  const int32_t *kernels; ///< kernel element of every edge
+  const int32_t *begins;  ///< n_rows + 1: the edges of row r are [begins[r], begins[r + 1])
+  int64_t n_rows;
+  const float *w;
+  int64_t kernel_floats;
+  int64_t c_in;
+  int64_t columns; ///< of y, a multiple of `lanes`
+  float *y;
+  int64_t y_stride;
+} lat__row_gemm_args;
+
 /// Which activation, with its parameters rounded to float32.
 typedef struct lat__activation_args {
   lat_activation_kind kind;
@@ -80,6 +99,7 @@ typedef struct lat__cpu_kernels {
   int64_t lanes;         ///< float32 lanes of a vector
   int64_t tile_vectors;  ///< vectors of a full weight panel of gather_gemm_f32
   int64_t tile_rows;     ///< pairs that gather_gemm_f32 handles together in a full panel
+  int64_t row_vectors;   ///< vectors of a full weight panel of row_gemm_f32
 #define X(slot, result, arguments) result(*slot) arguments;
 #include "backend/cpu/kernel/cpu_kernels.list"
 #undef X

@@ -33,6 +33,7 @@
 #include "backend/cpu/kernel/norm_template.h"
 #include "backend/cpu/kernel/outer_gemm_template.h"
 #include "backend/cpu/kernel/pool_template.h"
+#include "backend/cpu/kernel/row_gemm_template.h"
 
 extern const lat__cpu_kernels KERNEL(lat__kernels);
 const lat__cpu_kernels KERNEL(lat__kernels) = {
@@ -41,6 +42,7 @@ const lat__cpu_kernels KERNEL(lat__kernels) = {
     .lanes = V_LANES,
     .tile_vectors = GEMM_VECTORS,
     .tile_rows = GEMM_ROWS,
+    .row_vectors = ROW_GEMM_VECTORS,
 #define X(slot, result, arguments) .slot = KERNEL(slot),
 #include "backend/cpu/kernel/cpu_kernels.list"
 #undef X

@@ -26,8 +26,21 @@ static inline __m256i v_mask_n(int64_t n) {
 static inline vf32 v_load_n(const float *p, int64_t n) {
   return _mm256_maskload_ps(p, v_mask_n(n));
 }
+/// In pieces: a masked store is slow on CPUs by AMD.
 static inline void v_store_n(float *p, vf32 v, int64_t n) {
-  _mm256_maskstore_ps(p, v_mask_n(n), v);
+  __m128 part = _mm256_castps256_ps128(v);
+  if (n & 8) _mm256_storeu_ps(p, v);
+  if (n & 4) {
+    _mm_storeu_ps(p, part);
+    part = _mm256_extractf128_ps(v, 1);
+    p += 4;
+  }
+  if (n & 2) {
+    _mm_storel_pi((__m64 *)(void *)p, part);
+    part = _mm_movehl_ps(part, part);
+    p += 2;
+  }
+  if (n & 1) _mm_store_ss(p, part);
 }
 
 static inline vf32 v_set1(float value) {
@@ -47,15 +60,43 @@ static inline vf32 v_load_f16(const uint16_t *p) {
 static inline void v_store_f16(uint16_t *p, vf32 v) {
   _mm_storeu_si128((__m128i *)(void *)p, _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }
+/// The first n of eight 16-bit lanes, in loads that may overlap: a memcpy of n bytes is a call.
+static inline __m128i v_load_u16_n(const uint16_t *p, int64_t n) {
+  uint64_t low = 0, high = 0;
+  if (n >= 4) {
+    memcpy(&low, p, sizeof low);
+    memcpy(&high, p + n - 4, sizeof high); // lanes n - 4 .. n - 1
+    high = n == 8 ? high : n == 4 ? 0 : high >> 16 * (8 - n);
+  } else if (n >= 2) {
+    uint32_t first, last;
+    memcpy(&first, p, sizeof first);
+    memcpy(&last, p + n - 2, sizeof last);
+    low = first | (uint64_t)last << 16 * (n - 2);
+  } else if (n == 1) {
+    low = *p;
+  }
+  return _mm_set_epi64x((int64_t)high, (int64_t)low);
+}
+static inline void v_store_u16_n(uint16_t *p, __m128i v, int64_t n) {
+  if (n & 8) _mm_storeu_si128((__m128i *)(void *)p, v);
+  if (n & 4) {
+    _mm_storel_epi64((__m128i *)(void *)p, v);
+    v = _mm_unpackhi_epi64(v, v);
+    p += 4;
+  }
+  uint32_t pair = (uint32_t)_mm_cvtsi128_si32(v);
+  if (n & 2) {
+    memcpy(p, &pair, sizeof pair);
+    pair = (uint32_t)_mm_extract_epi32(v, 1);
+    p += 2;
+  }
+  if (n & 1) *p = (uint16_t)pair;
+}
 static inline vf32 v_load_f16_n(const uint16_t *p, int64_t n) {
-  uint16_t lanes[V_LANES] = {0};
-  memcpy(lanes, p, (size_t)n * sizeof *p);
-  return v_load_f16(lanes);
+  return _mm256_cvtph_ps(v_load_u16_n(p, n));
 }
 static inline void v_store_f16_n(uint16_t *p, vf32 v, int64_t n) {
-  uint16_t lanes[V_LANES];
-  v_store_f16(lanes, v);
-  memcpy(p, lanes, (size_t)n * sizeof *p);
+  v_store_u16_n(p, _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC), n);
 }
 
 #endif
