@@ -115,8 +115,12 @@ int64_t cli_count_finite(const lat_cloud *cloud);
 /// A JSON number, or null for NaN and infinities, which JSON does not have.
 json_t *cli_json_real(double value);
 
+/// Shows a model artifact for `verb`; `*code` becomes the exit code on success.
+LAT_CHECKED lat_status cli_info_model(lat_context *context, const char *verb, const char *path, bool json, int *code);
+
 /// The verbs.
 int cmd_info(int argc, char **argv);
+int cmd_validate(int argc, char **argv);
 int cmd_voxelize(int argc, char **argv);
 int cmd_simulate(int argc, char **argv);
 int cmd_demo(int argc, char **argv);

@@ -1,6 +1,7 @@
-/// `lattice info FILE`: what a point-cloud file holds.
+/// `lattice info PATH`: what a point-cloud file or (cmd_info_model.c) a model artifact holds.
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "cli.h"
 
@@ -59,6 +60,11 @@ static int print_text(const char *path, const lat_cloud *cloud) {
   return CLI_OK;
 }
 
+static bool is_folder(const char *path) {
+  struct stat facts;
+  return stat(path, &facts) == 0 && S_ISDIR(facts.st_mode);
+}
+
 int cmd_info(int argc, char **argv) {
   bool json = false;
   int64_t floats = 0;
@@ -67,7 +73,8 @@ int cmd_info(int argc, char **argv) {
   const cli_syntax syntax = {verb,
                              "FILE",
                              "Shows the format of a point-cloud file, the number of its points, and dtype, smallest,\n"
-                             "largest and mean value of every column. NaN and infinities are left out and counted.\n",
+                             "largest and mean value of every column. NaN and infinities are left out and counted.\n"
+                             "Of a directory with a model artifact: inputs, outputs, parameters and layers.\n",
                              options,
                              CLI_COUNT(options),
                              1,
@@ -79,6 +86,10 @@ int cmd_info(int argc, char **argv) {
   lat_context *context = NULL;
   lat_cloud *cloud = NULL;
   CLI_TRY(cli_context_create(1, 0, &context), done);
+  if (is_folder(path)) {
+    CLI_TRY(cli_info_model(context, verb, path, json, &code), done);
+    goto done;
+  }
   CLI_TRY(cli_read_cloud(context, path, floats, &cloud), done);
   code = json ? print_json(path, cloud) : print_text(path, cloud);
 done:

@@ -12,7 +12,8 @@ typedef struct verb {
 } verb;
 
 static const verb verbs[] = {
-    {"info", cmd_info, "show what a point-cloud file holds"},
+    {"info", cmd_info, "show what a point-cloud file or a model artifact holds"},
+    {"validate", cmd_validate, "check a model artifact"},
     {"voxelize", cmd_voxelize, "reduce a point cloud to one point per voxel"},
     {"simulate", cmd_simulate, "make a labelled lidar sweep of a street"},
     {"demo", cmd_demo, "run a small sparse network over a sweep and draw its features"},

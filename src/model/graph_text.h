@@ -32,7 +32,7 @@ typedef struct lat__token {
 /// The reader's state. `token` is the one to be looked at next.
 typedef struct lat__text {
   lat_context *context;
-  const char *label; ///< "lat_model_load: path": begins every message
+  const char *label; ///< "model_load: path": begins every message
   const char *bytes;
   int64_t n_bytes, at, line_start;
   int32_t line;

@@ -11,7 +11,7 @@
 
 enum { MOST_GRAPH_BYTES = 1 << 26 };
 
-/// "lat_model_load: path/graph.mlir", what messages begin with.
+/// "model_load: path/graph.mlir", what messages begin with.
 typedef struct file_label {
   char text[192];
 } file_label;
@@ -132,7 +132,7 @@ static lat_status check_arguments(const char *op, const void *context, const cha
 }
 
 lat_status lat_model_load(lat_context *context, const char *path, const lat_model_load_opts *opts, lat_model **out) {
-  static const char op[] = "lat_model_load";
+  static const char op[] = "model_load";
   lat_status status = LAT_STATUS_OK;
   lat_model_load_opts given = {0};
   lat__arena arena = {NULL, 0, 0};
@@ -159,19 +159,19 @@ done:
 }
 
 lat_status lat_model_parse(lat_context *context, const char *text, int64_t n_bytes, lat_model **out) {
-  static const char op[] = "lat_model_parse";
+  static const char op[] = "model_parse";
   if (out) *out = NULL;
   lat_status status = check_arguments(op, context, "text", text, out);
   if (!status && n_bytes < 0) {
     status = lat_fail(LAT_STATUS_INVALID_ARGUMENT, "%s: n_bytes: got %lld, expected 0 or more", op, (long long)n_bytes);
   }
-  return status ? status : lat__model_parse(context, "lat_model_parse: graph", text, n_bytes, out);
+  return status ? status : lat__model_parse(context, "model_parse: graph", text, n_bytes, out);
 }
 
 // --- saving ---------------------------------------------------------------------------------------------------------
 
 lat_status lat_model_text(lat_context *context, const lat_model *model, lat_array **out) {
-  static const char op[] = "lat_model_text";
+  static const char op[] = "model_text";
   if (out) *out = NULL;
   lat_status status = check_arguments(op, context, "model", model, out);
   if (!status) status = lat__model_verify(context, op, model);
@@ -216,7 +216,7 @@ done:
 }
 
 lat_status lat_model_save(lat_context *context, const lat_model *model, const char *path) {
-  static const char op[] = "lat_model_save";
+  static const char op[] = "model_save";
   lat_status status = LAT_STATUS_OK;
   lat__arena arena = {NULL, 0, 0};
   lat_array *text = NULL;

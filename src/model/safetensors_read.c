@@ -49,7 +49,7 @@ typedef struct parse {
   place *places;
 } parse;
 
-static const char op[] = "lat_safetensors_open";
+static const char op[] = "safetensors_open";
 
 static lat_status bad(const parse *p, const char *what) {
   return lat_fail(LAT_STATUS_BAD_DATA, "%s: %s: %s", op, lat__show_path(p->label).text, what);

@@ -12,7 +12,7 @@
 
 enum { LENGTH_BYTES = 8, HEADER_ALIGN = 8, WIDEST_ELEMENT = 8 };
 
-static const char op[] = "lat_safetensors_write";
+static const char op[] = "safetensors_write";
 
 /// The header as text, in the making.
 typedef struct header_text {

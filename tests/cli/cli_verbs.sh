@@ -57,7 +57,7 @@ expect() {
 }
 
 # --- what the program is ---------------------------------------------------------------------------------------------
-for verb in info voxelize simulate demo bench; do
+for verb in info validate voxelize simulate demo bench; do
   [ "$verb" = bench ] || check "$verb" --help # cli_bench.sh looks at that one
   expect "help $verb is $verb --help" cmp -s <("$program" help "$verb") <("$program" "$verb" --help)
   expect "--help lists $verb" grep -q "^  $verb " <("$program" --help)
@@ -135,6 +135,61 @@ if [ -w /dev/full ]; then
 fi
 
 compare info
+
+# --- model artifacts -------------------------------------------------------------------------------------------------
+mkdir net points
+{
+  cat <<'END'
+module attributes {
+  lattice.ir_version = 2,
+  lattice.schema_digest = "1380f1e819fc0eb1af587202ecec3c14ec2c981d249333c5061f0263f82072ad",
+  lattice.input_names = ["x_coords", "x_features", "x_active"],
+  lattice.input_roles = ["sparse_coords", "sparse_features", "sparse_active"],
+  lattice.output_names = ["y"], lattice.output_roles = ["sparse_tensor"], lattice.weight_file = "weights.safetensors"
+} {
+  func.func @forward(%c: tensor<?x4xi32>, %f: tensor<?x1xf32>, %a: tensor<1xi32>)
+      -> !lattice.sparse_tensor<rank = 3, coord = batch_x_y_z, feature = row_channel, dtype = f32> {
+    %x = lattice.sparse.make %c, %f, %a {stride = array<i64: 2, 2, 2>, coord_order = #lattice.coord<batch_x_y_z>}
+      : (tensor<?x4xi32>, tensor<?x1xf32>, tensor<1xi32>)
+        -> !lattice.sparse_tensor<rank = 3, coord = batch_x_y_z, feature = row_channel, dtype = f32>
+    %w = lattice.weight @w {storage_key = "conv.weight", layout = #lattice.weight_layout<conv3d_o_xyz_i>,
+      packing = #lattice.packing<dense>} : !lattice.weight<conv3d, f32>
+    %y = lattice.subm_conv3d %x, %w {kernel_size = array<i64: 3, 1, 1>, dilation = array<i64: 1, 1, 1>,
+      accumulation = "canonical_f32"} : (!lattice.sparse_tensor<rank = 3, coord = batch_x_y_z, feature = row_channel,
+      dtype = f32>, !lattice.weight<conv3d, f32>)
+        -> !lattice.sparse_tensor<rank = 3, coord = batch_x_y_z, feature = row_channel, dtype = f32>
+    return %y : !lattice.sparse_tensor<rank = 3, coord = batch_x_y_z, feature = row_channel, dtype = f32>
+  }
+}
+END
+} >net/graph.mlir
+# Three taps: 1, 2, 4 (0x3f800000, 0x40000000, 0x40800000).
+{
+  printf '\120\0\0\0\0\0\0\0%-80s' '{"conv.weight":{"dtype":"F32","shape":[1,3,1,1,1],"data_offsets":[0,12]}}'
+  printf '\0\0\200\77\0\0\0\100\0\0\200\100'
+} >net/weights.safetensors
+cp "$here/../fuzz/corpus/artifact/points.mlir" points/graph.mlir
+check validate points
+check validate points --graph-only
+printf '\2\0\0\0\0\0\0\0{}' >points/weights.safetensors
+check validate points
+check validate points --json
+check validate net
+check info net
+check info net --json
+check info points
+sed 's/array<i64: 3, 1, 1>/array<i64: 2, 1, 1>/' net/graph.mlir >points/graph.mlir
+check validate points
+check validate points --json
+check info points
+cp net/graph.mlir points/graph.mlir
+check validate points
+check validate missing
+check validate small.ply
+check validate net net
+check validate
+
+compare model
 
 # --- simulate --------------------------------------------------------------------------------------------------------
 check simulate --seed 7 --points 30000 -o seven.ply

@@ -38,7 +38,7 @@ static void check(const char *graph, const broken *b) {
   lat_model *model = NULL;
   char *text = lat_test_replace(graph, b->anchor, b->from, b->to, &line);
   lat_status status = lat_test_parse_graph(context, text, &model);
-  snprintf(place, sizeof place, "lat_model_parse: graph:%d:", line);
+  snprintf(place, sizeof place, "model_parse: graph:%d:", line);
   if (status == LAT_STATUS_OK) fail_msg("'%s' -> '%s' behind '%s' was accepted", b->from, b->to, b->anchor);
   lat_test_assert_error(status, LAT_STATUS_BAD_DATA, b->fragment);
   if (!b->elsewhere) lat_test_assert_error(status, LAT_STATUS_BAD_DATA, place);
@@ -290,7 +290,7 @@ static void places_are_exact(void **state) {
   (void)state;
   lat_model *model = NULL;
   lat_test_assert_error(lat_test_parse_graph(context, "", &model), LAT_STATUS_BAD_DATA,
-                        "lat_model_parse: graph:1:1: syntax: got the end of the text, expected 'module'");
+                        "model_parse: graph:1:1: syntax: got the end of the text, expected 'module'");
   lat_test_assert_error(lat_test_parse_graph(context, "// x\n\n  module &", &model), LAT_STATUS_BAD_DATA,
                         "graph:3:10: syntax: got '&', which begins nothing");
   lat_test_assert_error(lat_test_parse_graph(context, "module attributes {a = [[[", &model), LAT_STATUS_BAD_DATA,
@@ -314,7 +314,7 @@ static void built_graphs_obey_the_same_rules(void **state) {
   model->values[model->ops[op].results[0]].type = rows;
   lat_test_assert_ok(lat__model_add_output(context, model, "y", LAT__ROLE_TENSOR, model->ops[op].results[0]));
   lat_test_assert_error(lat_model_text(context, model, &text), LAT_STATUS_BAD_DATA,
-                        "lat_model_text: operation 0: lattice.softmax: missing required attrs: axis");
+                        "model_text: operation 0: lattice.softmax: missing required attrs: axis");
   assert_null(text);
   lat__op_set_int(&model->ops[op], LAT__ATTR_AXIS, 3);
   lat_test_assert_error(lat_model_text(context, model, &text), LAT_STATUS_BAD_DATA, "axis must be -1 or 1: got 3");
