@@ -128,7 +128,7 @@ static lat_value build_activation(lat_nn *nn, lat_value x, const activation_buil
   int32_t at = lat__nn_emit(nn, LAT__OP_ACTIVATION, &feats, 1, &type);
   if (at < 0) return 0;
   lat__op *op = lat__nn_op(nn, at);
-  lat__op_set_choice(op, LAT__ATTR_ACTIVATION_KIND, build->kind);
+  lat__op_set_choice(op, LAT__ATTR_ACTIVATION_KIND, (int32_t)build->kind);
   lat__op_set_choice(op, LAT__ATTR_APPROXIMATE, build->approximate);
   lat__op_set_float(op, LAT__ATTR_ALPHA, build->alpha);
   lat__op_set_float(op, LAT__ATTR_BETA, 1.0);
