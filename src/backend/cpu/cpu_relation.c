@@ -26,6 +26,10 @@
 #define MAX_MATCHES 64  ///< pairs of columns that are found before their leaves are matched
 #define MAX_ALL_PAIRS 8 ///< columns whose leaves are compared each with each
 #define MAX_ALL_LISTS 8
+#define MIN_DENSE_LEAVES 4 ///< columns that get a dense copy: so many leaves,
+#define MAX_DENSE_SHARE 4  ///< and at most so many places for each
+#define MAX_DENSE_SIZE 5
+#define DENSE_CHUNK (LAT__PAIR_RESERVE - 1) ///< leaves whose pairs fit a reserve, with one that is not kept
 
 /// How one axis maps an output coordinate: query of element index = coordinate * stride + start + index * dilation.
 typedef struct axis_map {
@@ -33,8 +37,17 @@ typedef struct axis_map {
   int32_t size;
 } axis_map;
 
+/// Input columns with few gaps, place by place: rows[begin[column] + pad + z - first z] is a row or -1, with `pad` places
+/// of -1 on either side.
+typedef struct dense_columns {
+  int64_t *begin; ///< (n_columns,): -1 for a column that has none; NULL: no column has one
+  int32_t *rows;
+  int64_t pad;
+} dense_columns;
+
 typedef struct walk {
   const lat__coord_order *in, *out;
+  dense_columns dense;
   axis_map x, y, z;
   bool mirrored; ///< only kernel elements behind the middle
   int64_t chunk_columns;
@@ -112,6 +125,54 @@ static LAT_ALWAYS_INLINE void match_all(const walk *w, lat__pair_sink *sink, lat
   }
 }
 
+/// Leaves of an output column against the places of a dense input column, dilation 1, without a branch on whether a place
+/// is taken: what is not kept is written past the end of the list. `size` is a constant after inlining.
+static LAT_ALWAYS_INLINE void match_places(const walk *w, lat__pair_sink *sink, lat__pair_list *lists, column_match m,
+                                           int32_t size) {
+  const int32_t *out_z = w->out->z, *out_row = w->out->row;
+  const int32_t *places = w->dense.rows + w->dense.begin[m.in];
+  int64_t stride = w->z.stride, first_leaf = w->in->column_begin[m.in], last_leaf = w->in->column_begin[m.in + 1] - 1;
+  int64_t start = w->z.start - w->in->z[first_leaf] + w->dense.pad;
+  uint64_t last = (uint64_t)((int64_t)w->in->z[last_leaf] - w->in->z[first_leaf] + w->dense.pad);
+  int64_t a = w->out->column_begin[m.out], a_end = w->out->column_begin[m.out + 1];
+  while (a < a_end) {
+    int64_t stop = lat__min_i64(a_end, a + DENSE_CHUNK);
+    uint64_t *next[MAX_DENSE_SIZE];
+    lat__pair_reserve(sink, lists, size);
+    for (int32_t index = 0; index < size; index++) next[index] = lists[index].next;
+    for (; a < stop; a++) {
+      uint64_t at = (uint64_t)(out_z[a] * stride + start);
+      if (at > last) continue;
+      for (int32_t index = 0; index < size; index++) {
+        int32_t row = places[at + (uint64_t)index];
+        *next[index] = lat__pair_pack(out_row[a], row);
+        next[index] += row >= 0;
+      }
+    }
+    for (int32_t index = 0; index < size; index++) lists[index].next = next[index];
+  }
+}
+
+static void match_dense(const walk *w, lat__pair_sink *sink, lat__pair_list *lists, column_match m) {
+  switch (w->z.size) {
+  case 1:
+    match_places(w, sink, lists, m, 1);
+    break;
+  case 2:
+    match_places(w, sink, lists, m, 2);
+    break;
+  case 3:
+    match_places(w, sink, lists, m, 3);
+    break;
+  case 4:
+    match_places(w, sink, lists, m, 4);
+    break;
+  default:
+    match_places(w, sink, lists, m, MAX_DENSE_SIZE);
+    break;
+  }
+}
+
 static void match_leaves(const walk *w, const slab_match *slabs, const column_match *matches, int64_t n_matches) {
   const int32_t *out_begin = w->out->column_begin, *in_begin = w->in->column_begin;
   bool each = w->z.dilation != 1;
@@ -122,10 +183,12 @@ static void match_leaves(const walk *w, const slab_match *slabs, const column_ma
     int64_t b = in_begin[matches[m].in], b_end = in_begin[matches[m].in + 1];
     if (each) {
       match_each(w, slabs->sink, lists, matches[m]);
-    } else if ((a_end - a) * (b_end - b) > max_all) {
-      match_window(w, slabs->sink, lists, matches[m]);
-    } else {
+    } else if ((a_end - a) * (b_end - b) <= max_all) {
       match_all(w, slabs->sink, lists, a, a_end, b, b_end);
+    } else if (w->dense.begin && w->dense.begin[matches[m].in] >= 0) {
+      match_dense(w, slabs->sink, lists, matches[m]);
+    } else {
+      match_window(w, slabs->sink, lists, matches[m]);
     }
   }
 }
@@ -250,6 +313,44 @@ static int64_t choose_chunks(const lat_context *context, int64_t n_columns) {
   return lat__min_i64(4 * (int64_t)context->n_threads, lat__ceil_div_i64(n_columns, MIN_CHUNK_COLUMNS));
 }
 
+/// Places that a dense copy of a column needs, or 0 when it is not dense enough.
+static int64_t count_places(const lat__coord_order *order, int64_t column, int64_t pad) {
+  int64_t first = order->column_begin[column], n = order->column_begin[column + 1] - first;
+  int64_t extent = (int64_t)order->z[first + n - 1] - order->z[first] + 1;
+  return n >= MIN_DENSE_LEAVES && extent <= MAX_DENSE_SHARE * n ? extent + 2 * pad : 0;
+}
+
+/// Copies the columns of the inputs that are dense enough. `memory` gets what is to be freed.
+static lat_status make_dense(lat_context *context, walk *w, void *memory[2]) {
+  const lat__coord_order *in = w->in;
+  int64_t total = 0;
+  if (w->z.dilation != 1 || w->z.size > MAX_DENSE_SIZE || in->n_leaves < MIN_DENSE_LEAVES * in->n_columns / 2) {
+    return LAT_STATUS_OK;
+  }
+  w->dense.pad = w->z.size - 1;
+  lat_status status = lat__alloc_items(context, "relation", in->n_columns, sizeof(int64_t), &memory[0]);
+  if (status) return status;
+  int64_t *begin = memory[0];
+  for (int64_t column = 0; column < in->n_columns; column++) {
+    int64_t n_places = count_places(in, column, w->dense.pad);
+    begin[column] = n_places ? total : -1;
+    total += n_places;
+  }
+  status = lat__alloc_items(context, "relation", total, sizeof(int32_t), &memory[1]);
+  if (status) return status;
+  int32_t *rows = memory[1];
+  memset(rows, 0xFF, (size_t)total * sizeof(int32_t)); // every place -1
+  for (int64_t column = 0; column < in->n_columns; column++) {
+    int64_t first = in->column_begin[column];
+    for (int64_t leaf = first; begin[column] >= 0 && leaf < in->column_begin[column + 1]; leaf++) {
+      rows[begin[column] + w->dense.pad + in->z[leaf] - in->z[first]] = in->row[leaf];
+    }
+  }
+  w->dense.begin = begin;
+  w->dense.rows = rows;
+  return LAT_STATUS_OK;
+}
+
 /// A worker's failure, with its text in the calling thread.
 static lat_status sink_status(const lat__pair_sink *sink) {
   if (!sink->status) return LAT_STATUS_OK;
@@ -268,7 +369,8 @@ lat_status lat__cpu_relation_build(lat_context *context, const lat__relation_des
             .mirrored = is_mirrored(desc)};
   int64_t n_chunks = w.in->n_leaves > 0 ? choose_chunks(context, w.out->n_columns) : 0;
   int64_t page_pairs = lat__max_i64(LAT__PAIR_RESERVE, lat__min_i64(MAX_PAGE_PAIRS, w.out->n_leaves));
-  void *sinks = NULL;
+  void *sinks = NULL, *dense[2] = {NULL, NULL};
+  LAT_TRY(make_dense(context, &w, dense), done);
   LAT_TRY(lat__alloc_zero(context, "relation", n_chunks, sizeof(lat__pair_sink), &sinks), done);
   w.sinks = sinks;
   w.chunk_columns = n_chunks ? lat__ceil_div_i64(w.out->n_columns, n_chunks) : 1;
@@ -290,5 +392,7 @@ lat_status lat__cpu_relation_build(lat_context *context, const lat__relation_des
 done:
   for (int64_t c = 0; w.sinks && c < n_chunks; c++) lat__pair_sink_free(&w.sinks[c]);
   lat__free(context, sinks);
+  lat__free(context, dense[0]);
+  lat__free(context, dense[1]);
   return status;
 }
