@@ -1,7 +1,7 @@
 """Declarations of the public headers, for cffi. Written by tools/python_cdef.py: do not edit."""
 
 # fmt: off
-CONSTANTS = {'LAT_ALGORITHM_NAME_BYTES': 64, 'LAT_DLPACK_COPIED': 2, 'LAT_DLPACK_READ_ONLY': 1, 'LAT_MAX_RANK': 6, 'LAT_PLAN_EXPLAIN_BYTES': 256, 'LAT_VERSION_MAJOR': 0, 'LAT_VERSION_MINOR': 1, 'LAT_VERSION_PATCH': 0}
+CONSTANTS = {'LAT_ALGORITHM_NAME_BYTES': 64, 'LAT_DLPACK_COPIED': 2, 'LAT_DLPACK_READ_ONLY': 1, 'LAT_MAX_RANK': 6, 'LAT_PLAN_EXPLAIN_BYTES': 256, 'LAT_STATE_NAME_BYTES': 320, 'LAT_VERSION_MAJOR': 0, 'LAT_VERSION_MINOR': 1, 'LAT_VERSION_PATCH': 0}
 
 CDEF = """
 typedef enum lat_status { LAT_STATUS_OK = 0, LAT_STATUS_INVALID_ARGUMENT = 1, LAT_STATUS_INVALID_SHAPE = 2, LAT_STATUS_INVALID_DTYPE = 3, LAT_STATUS_UNSUPPORTED = 4, LAT_STATUS_OUT_OF_MEMORY = 5, LAT_STATUS_OVERFLOW = 6, LAT_STATUS_BAD_DATA = 7, LAT_STATUS_IO_ERROR = 8, LAT_STATUS_DEVICE_ERROR = 9, LAT_STATUS_INTERNAL = 10 } lat_status;
@@ -14,9 +14,10 @@ typedef struct lat_executor { void (*run)(void *user, int n_jobs, void (*job)(vo
 typedef enum lat_cpu_level { LAT_CPU_LEVEL_AUTO = 0, LAT_CPU_LEVEL_SCALAR = 1, LAT_CPU_LEVEL_NEON = 2, LAT_CPU_LEVEL_AVX2 = 3, LAT_CPU_LEVEL_AVX512 = 4 } lat_cpu_level;
 typedef enum lat_log_level { LAT_LOG_DEBUG = 0, LAT_LOG_INFO = 1, LAT_LOG_WARNING = 2 } lat_log_level;
 typedef void (*lat_log_fn)(void *user, lat_log_level level, const char *message);
-typedef struct lat_context_opts { size_t struct_bytes; int32_t n_threads; lat_cpu_level cpu_level; lat_allocator allocator; lat_executor executor; uint64_t memory_cap_bytes; uint64_t seed; lat_log_fn log; void *log_user; lat_log_level log_level; } lat_context_opts;
+typedef struct lat_context_opts { size_t struct_bytes; int32_t n_threads; lat_cpu_level cpu_level; lat_allocator allocator; lat_executor executor; uint64_t memory_cap_bytes; uint64_t seed; lat_log_fn log; void *log_user; lat_log_level log_level; int32_t keeps_no_blocks; } lat_context_opts;
 lat_status lat_context_create(const lat_context_opts *opts, lat_context **out);
 void lat_context_destroy(lat_context *context);
+lat_status lat_context_get_opts(const lat_context *context, lat_context_opts *out);
 int32_t lat_context_threads(const lat_context *context);
 lat_cpu_level lat_context_cpu_level(const lat_context *context);
 const char *lat_cpu_level_name(lat_cpu_level level);
@@ -278,6 +279,17 @@ int64_t lat_model_n_inputs(const lat_model *model);
 int64_t lat_model_n_outputs(const lat_model *model);
 lat_model_port lat_model_input(const lat_model *model, int64_t index);
 lat_model_port lat_model_output(const lat_model *model, int64_t index);
+typedef enum lat_state_kind { LAT_STATE_PARAMETER = 0, LAT_STATE_STATISTIC = 1, LAT_STATE_PACKED = 2 } lat_state_kind;
+typedef struct lat_state_entry { char name[320]; lat_state_kind kind; const lat_array *values; } lat_state_entry;
+int64_t lat_model_state_count(const lat_model *model);
+lat_state_entry lat_model_state_entry(const lat_model *model, int64_t index);
+int64_t lat_model_count_elements(const lat_model *model);
+lat_status lat_model_state_get(const lat_model *model, const char *name, lat_array **out);
+lat_status lat_model_state_set(lat_context *context, lat_model *model, const char *name, const lat_array_view *values);
+lat_status lat_model_state_load(lat_context *context, lat_model *model, const char *path);
+lat_status lat_model_state_save(lat_context *context, const lat_model *model, const char *path);
+typedef struct lat_convert_opts { size_t struct_bytes; lat_dtype dtype; int32_t bits; int32_t group_size; const char *module; } lat_convert_opts;
+lat_status lat_model_convert(lat_context *context, const lat_model *model, const lat_convert_opts *opts, lat_model **out);
 typedef struct lat_voxel_grid { double voxel_size[3]; double origin[3]; const lat_array_view *batch_indices; } lat_voxel_grid;
 typedef struct lat_quantization lat_quantization;
 lat_status lat_sparse_quantize(lat_context *context, const lat_array_view *points, const lat_voxel_grid *grid, lat_quantization **out);
@@ -407,6 +419,28 @@ lat_status lat_plan_apply(lat_context *context, const lat_plan *plan, const lat_
 lat_status lat_plan_explain(lat_context *context, const lat_plan *plan, char *text, size_t text_bytes);
 lat_plan *lat_plan_retain(const lat_plan *plan);
 void lat_plan_release(lat_plan *plan);
+typedef struct lat_program lat_program;
+typedef struct lat_session lat_session;
+typedef struct lat_results lat_results;
+typedef struct lat_compile_opts { size_t struct_bytes; lat_dtype dtype; int32_t training; } lat_compile_opts;
+lat_status lat_model_compile(lat_context *context, const lat_model *model, const lat_compile_opts *opts, lat_program **out);
+lat_program *lat_program_retain(const lat_program *program);
+void lat_program_release(lat_program *program);
+typedef struct lat_binding { const char *name; const lat_tensor *tensor; const lat_array_view *array; } lat_binding;
+typedef struct lat_run_opts { size_t struct_bytes; int32_t logical_coords; uint64_t dropout_stream; } lat_run_opts;
+lat_status lat_session_create(lat_context *context, const lat_program *program, lat_session **out);
+void lat_session_destroy(lat_session *session);
+lat_status lat_session_run(lat_session *session, const lat_binding *inputs, int64_t n_inputs, const lat_run_opts *opts, lat_results **out);
+typedef struct lat_session_memory { uint64_t peak_bytes; uint64_t live_bytes; uint64_t total_bytes; uint64_t held_bytes; } lat_session_memory;
+lat_session_memory lat_session_memory_of(const lat_session *session);
+lat_status lat_program_run(lat_context *context, const lat_program *program, const lat_binding *inputs, int64_t n_inputs, const lat_run_opts *opts, lat_results **out);
+int64_t lat_results_count(const lat_results *results);
+const char *lat_results_name(const lat_results *results, int64_t index);
+const lat_tensor *lat_results_tensor(const lat_results *results, const char *name);
+const lat_array *lat_results_array(const lat_results *results, const char *name);
+lat_status lat_model_update_statistics(lat_model *model, const lat_results *results);
+lat_results *lat_results_retain(const lat_results *results);
+void lat_results_release(lat_results *results);
 typedef struct lat_implicit_gemm { int64_t n_out; int32_t n_kernels; int32_t n_words; const int32_t *out_in_map; const int32_t *row_masks; } lat_implicit_gemm;
 typedef struct lat_sorted_implicit_gemm { int64_t n_out; int32_t n_kernels; const int32_t *reorder_rows; const int32_t *sorted_out_in_map; const int32_t *sorted_kv_out_in_map; int64_t n_tile_masks; const int32_t *tile_masks; } lat_sorted_implicit_gemm;
 lat_status lat_relation_implicit_gemm(lat_context *context, const lat_relation *relation, lat_implicit_gemm *out);
