@@ -46,13 +46,6 @@ typedef struct reach_axis {
   int64_t first, last;
 } reach_axis;
 
-/// Place of one tap in the list.
-typedef struct cursor {
-  cell at;
-  int64_t next; ///< cell of the list to look at next
-  int64_t shift;
-} cursor;
-
 static reach_axis make_axis(int name, int32_t size, int32_t stride, int32_t padding, int32_t dilation, bool bounded,
                             int32_t last) {
   return (reach_axis){.name = name,
@@ -84,57 +77,69 @@ static LAT_ALWAYS_INLINE uint64_t with_half(uint64_t word, int shift, int64_t va
   return (word & ~(UINT64_C(0xFFFFFFFF) << shift)) | half << shift;
 }
 
-/// Moves to the next cell of the list that has an output under the cursor's tap. False at the end.
-static LAT_ALWAYS_INLINE bool advance(const cell_list *list, const reach_axis *axis, int name, cursor *c) {
-  int shift = name == 1 ? 32 : 0;
-  while (c->next < list->n) {
-    const cell *from = &list->cells[c->next++];
-    int64_t value = half_of(name == 0 ? from->high : from->low, shift) + c->shift, quotient = 0;
-    if (!divide_exactly(axis, value, &quotient) || quotient < axis->first || quotient > axis->last) continue;
-    c->at.high = name == 0 ? with_half(from->high, 0, quotient) : from->high;
-    c->at.low = name == 0 ? from->low : with_half(from->low, shift, quotient);
-    c->at.row = from->row;
-    return true;
-  }
-  return false;
-}
-
 static LAT_ALWAYS_INLINE bool is_before(const cell *a, const cell *b) {
-  return a->high < b->high || (a->high == b->high && a->low < b->low);
+  return (a->high < b->high) | ((a->high == b->high) & (a->low < b->low));
 }
 
-/// Restores the heap below `at`: a cursor is not behind its two children.
-static LAT_ALWAYS_INLINE void sift_down(cursor *heap, int64_t n, int64_t at) {
-  cursor moving = heap[at];
-  for (int64_t child = 2 * at + 1; child < n; child = 2 * at + 1) {
-    if (child + 1 < n && is_before(&heap[child + 1].at, &heap[child].at)) child++;
-    if (!is_before(&heap[child].at, &moving.at)) break;
-    heap[at] = heap[child];
-    at = child;
-  }
-  heap[at] = moving;
-}
-
-/// Merges the taps; `name` is the axis', constant in each caller. Returns the number of cells written.
-static LAT_ALWAYS_INLINE int64_t merge_taps(const cell_list *list, const reach_axis *axis, int name, cursor *heap,
-                                            cell *out) {
-  int64_t n_cursors = 0, n = 0;
-  for (int32_t tap = 0; tap < axis->size; tap++) {
-    cursor c = {.shift = axis->padding - tap * axis->dilation};
-    if (advance(list, axis, name, &c)) heap[n_cursors++] = c;
-  }
-  for (int64_t at = n_cursors / 2 - 1; at >= 0; at--) sift_down(heap, n_cursors, at);
-  while (n_cursors > 0) {
-    const cell *least = &heap[0].at;
-    if (n > 0 && out[n - 1].high == least->high && out[n - 1].low == least->low) {
-      out[n - 1].row = lat__min_i64(out[n - 1].row, least->row);
-    } else {
-      out[n++] = *least;
-    }
-    if (!advance(list, axis, name, &heap[0])) heap[0] = heap[--n_cursors];
-    sift_down(heap, n_cursors, 0);
+/// Writes the outputs of the list's cells under a tap at distance `shift`, in order and without a branch on which cells
+/// have one. `name` is the axis', constant in each caller. Returns their number; `out` has room for one more.
+static LAT_ALWAYS_INLINE int64_t shift_cells(const cell_list *list, const reach_axis *axis, int name, int64_t shift,
+                                             cell *out) {
+  int64_t n = 0, half = name == 1 ? 32 : 0;
+  for (int64_t i = 0; i < list->n; i++) {
+    const cell *from = &list->cells[i];
+    int64_t value = half_of(name == 0 ? from->high : from->low, (int)half) + shift, quotient = 0;
+    bool whole = divide_exactly(axis, value, &quotient);
+    out[n].high = name == 0 ? with_half(from->high, 0, quotient) : from->high;
+    out[n].low = name == 0 ? from->low : with_half(from->low, (int)half, quotient);
+    out[n].row = from->row;
+    n += whole & (quotient >= axis->first) & (quotient <= axis->last);
   }
   return n;
+}
+
+/// Merges two lists of distinct cells into one, without a branch on which comes first. Returns the number of cells.
+static int64_t merge_two(const cell *a, const cell *a_end, const cell *b, const cell *b_end, cell *out) {
+  cell *at = out;
+  while (a < a_end && b < b_end) {
+    bool b_first = is_before(b, a), a_first = is_before(a, b);
+    int64_t least_row = a->row < b->row ? a->row : b->row;
+    const cell *first = b_first ? b : a;
+    at->high = first->high;
+    at->low = first->low;
+    at->row = (a_first | b_first) ? first->row : least_row;
+    at++;
+    a += !b_first;
+    b += !a_first;
+  }
+  const cell *rest = a < a_end ? a : b;
+  int64_t n_rest = a < a_end ? a_end - a : b_end - b;
+  if (n_rest > 0) memcpy(at, rest, (size_t)n_rest * sizeof *at);
+  return at - out + n_rest;
+}
+
+/// Lists of cells one after the other: list l is cells[starts[l]] .. cells[starts[l + 1] - 1].
+typedef struct tap_lists {
+  cell *cells;
+  int64_t *starts;
+  int64_t n;
+} tap_lists;
+
+/// Merges lists in pairs into `cells`, which then are the lists'. `*spare` gets the cells they had.
+static void merge_pairs(tap_lists *lists, cell **spare) {
+  cell *out = *spare;
+  int64_t used = 0, n = 0;
+  for (int64_t l = 0; l < lists->n; l += 2) {
+    const cell *a = lists->cells + lists->starts[l], *a_end = lists->cells + lists->starts[l + 1];
+    const cell *b_end = l + 1 < lists->n ? lists->cells + lists->starts[l + 2] : a_end;
+    int64_t n_merged = merge_two(a, a_end, a_end, b_end, out + used);
+    lists->starts[n++] = used; // below l: what is read later stands behind
+    used += n_merged;
+  }
+  lists->starts[n] = used;
+  lists->n = n;
+  *spare = lists->cells;
+  lists->cells = out;
 }
 
 static int64_t greatest_common_divisor(int64_t a, int64_t b) {
@@ -151,25 +156,42 @@ static int64_t most_outputs(const reach_axis *axis) {
   return lat__ceil_div_i64(axis->size, axis->stride / greatest_common_divisor(axis->stride, axis->dilation));
 }
 
+/// Shifts the list by every tap.
+static void shift_taps(const cell_list *list, const reach_axis *axis, tap_lists *lists) {
+  int64_t used = 0;
+  for (int32_t tap = 0; tap < axis->size; tap++) {
+    int64_t shift = axis->padding - tap * axis->dilation;
+    cell *out = lists->cells + used;
+    lists->starts[tap] = used;
+    used += axis->name == 0   ? shift_cells(list, axis, 0, shift, out)
+            : axis->name == 1 ? shift_cells(list, axis, 1, shift, out)
+                              : shift_cells(list, axis, 2, shift, out);
+  }
+  lists->starts[axis->size] = used;
+  lists->n = axis->size;
+}
+
 /// Replaces the list by the cells that it reaches along one axis.
 static lat_status reach_along(lat_context *context, const reach_axis *axis, cell_list *list) {
   lat_status status = LAT_STATUS_OK;
-  void *cells = NULL, *heap = NULL;
+  void *cells = NULL, *other = NULL, *starts = NULL;
   int64_t room = 0;
-  if (!lat__mul_i64(list->n, most_outputs(axis), &room)) room = INT64_MAX; // then the allocation is refused
-  LAT_TRY(lat__alloc_items(context, op, room, sizeof(cell), &cells), done);
-  LAT_TRY(lat__alloc_items(context, op, list->n > 0 ? axis->size : 0, sizeof(cursor), &heap), done);
-  cell_list reached = {.cells = cells};
-  if (list->n > 0) {
-    reached.n = axis->name == 0   ? merge_taps(list, axis, 0, heap, reached.cells)
-                : axis->name == 1 ? merge_taps(list, axis, 1, heap, reached.cells)
-                                  : merge_taps(list, axis, 2, heap, reached.cells);
-  }
+  if (list->n == 0) return LAT_STATUS_OK;
+  if (!lat__mul_i64(list->n, most_outputs(axis), &room)) room = INT64_MAX - 1; // then the allocation is refused
+  LAT_TRY(lat__alloc_items(context, op, room + 1, sizeof(cell), &cells), done);
+  LAT_TRY(lat__alloc_items(context, op, room + 1, sizeof(cell), &other), done);
+  LAT_TRY(lat__alloc_items(context, op, (int64_t)axis->size + 1, sizeof(int64_t), &starts), done);
+  tap_lists lists = {.cells = cells, .starts = starts};
+  cell *spare = other;
+  shift_taps(list, axis, &lists);
+  while (lists.n > 1) merge_pairs(&lists, &spare);
   lat__free(context, list->cells);
-  *list = reached;
-  cells = NULL;
+  *list = (cell_list){lists.cells, lists.starts[1]};
+  cells = spare;
+  other = NULL;
 done:
-  lat__free(context, heap);
+  lat__free(context, starts);
+  lat__free(context, other);
   lat__free(context, cells);
   return status;
 }
