@@ -206,6 +206,8 @@ static lat_kernel_opts window_of(const lat__op *op) {
   opts.stride = lat__op_triple(op, LAT__ATTR_STRIDE, none);
   opts.padding = lat__op_triple(op, LAT__ATTR_PADDING, none);
   opts.dilation = lat__op_triple(op, LAT__ATTR_DILATION, none);
+  opts.support = (lat_support)lat__op_choice(op, LAT__ATTR_SUPPORT, LAT_SUPPORT_FLOOR);
+  opts.bounds = lat__op_triple(op, LAT__ATTR_BOUNDS, none);
   return opts;
 }
 
