@@ -203,8 +203,13 @@ LAT_API lat_value lat_nn_reindex(lat_nn *nn, lat_value x, lat_value target, doub
 LAT_API lat_value lat_nn_features(lat_nn *nn, lat_value x);
 LAT_API lat_value lat_nn_with_features(lat_nn *nn, lat_value x, lat_value features);
 
-/// lat_to_dense: a dense value of rank 5, or 4 when an axis is folded into the channels.
-LAT_API lat_value lat_nn_to_dense(lat_nn *nn, lat_value x, const lat_dense_opts *opts);
+/// The rows of `n` values one after the other, on the stride of the first, of which the others' are multiples; equal rows
+/// are treated as `duplicates` says.
+LAT_API lat_value lat_nn_concat_reduce(lat_nn *nn, const lat_value *values, int64_t n, lat_duplicates duplicates);
+
+/// lat_to_dense: a dense value of rank 5, or 4 when an axis is folded into the channels. `zyx` non-zero: the spatial axes
+/// are in the order z, y, x.
+LAT_API lat_value lat_nn_to_dense(lat_nn *nn, lat_value x, int32_t zyx, const lat_dense_opts *opts);
 
 /// Dense inputs for points: `<name>_points` (float32 `(N, 3)`), `_features`, `_batch` (int32) and `_active`.
 LAT_API lat_nn_points lat_nn_input_points(lat_nn *nn, const char *name, int64_t channels);

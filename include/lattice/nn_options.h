@@ -7,6 +7,8 @@
 
 #include <lattice/array.h>
 #include <lattice/points.h>
+#include <lattice/relation.h>
+#include <lattice/sparse_create.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -26,10 +28,11 @@ typedef struct lat_nn_input_opts {
   size_t struct_bytes; ///< sizeof(lat_nn_input_opts)
   lat_triple stride;   ///< stride of the input's coordinate set; (0, 0, 0): 1
   lat_dtype dtype;     ///< declared feature dtype; 0: float32
+  int32_t zyx;         ///< non-zero: coordinate arrays have the columns (batch, z, y, x)
 } lat_nn_input_opts;
 
 #define LAT_NN_INPUT_OPTS_INIT                                                                                         \
-  { sizeof(lat_nn_input_opts), {0, 0, 0}, (lat_dtype)0 }
+  { sizeof(lat_nn_input_opts), {0, 0, 0}, (lat_dtype)0, 0 }
 
 /// Options of the convolutions. Triples: three zeros mean the default, a triple with some zeros is an error.
 typedef struct lat_nn_conv_opts {
@@ -45,10 +48,17 @@ typedef struct lat_nn_conv_opts {
   double eps;             ///< normalized ones: 1e-8
   int32_t bits;           ///< quantized ones: 4 or 8; 4
   int32_t group_size;     ///< quantized ones: 32, 64 or 128; 64 from 64 input channels on, else 32
+  lat_support support;    ///< conv3d: floor (relation.h)
+  lat_triple bounds;      ///< conv3d with reach support and no target: extent of the input box; (0, 0, 0): none
 } lat_nn_conv_opts;
 
 #define LAT_NN_CONV_OPTS_INIT                                                                                          \
-  { sizeof(lat_nn_conv_opts), NULL, {0, 0, 0}, {0, 0, 0}, {0, 0, 0}, {0, 0, 0}, 0, 0, 0, 0.0, 0, 0 }
+  {                                                                                                                    \
+    sizeof(lat_nn_conv_opts), NULL, {0, 0, 0}, {0, 0, 0}, {0, 0, 0}, {0, 0, 0}, 0, 0, 0, 0.0, 0, 0, LAT_SUPPORT_FLOOR, \
+    {                                                                                                                  \
+      0, 0, 0                                                                                                          \
+    }                                                                                                                  \
+  }
 
 /// Options of linear and quantized_linear.
 typedef struct lat_nn_linear_opts {
@@ -83,11 +93,13 @@ typedef struct lat_nn_pool_opts {
   lat_triple stride;      ///< 2
   lat_triple padding;     ///< 0
   lat_triple dilation;    ///< 1
+  lat_support support;    ///< pools: floor
+  lat_triple bounds;      ///< pools with reach support: as lat_nn_conv_opts
   lat_value target;       ///< pool_transpose and trilinear: output support, as lat_nn_conv_opts
 } lat_nn_pool_opts;
 
 #define LAT_NN_POOL_OPTS_INIT                                                                                          \
-  { sizeof(lat_nn_pool_opts), {0, 0, 0}, {0, 0, 0}, {0, 0, 0}, {0, 0, 0}, 0 }
+  { sizeof(lat_nn_pool_opts), {0, 0, 0}, {0, 0, 0}, {0, 0, 0}, {0, 0, 0}, LAT_SUPPORT_FLOOR, {0, 0, 0}, 0 }
 
 /// The four inputs that describe points.
 typedef struct lat_nn_points {

@@ -43,14 +43,15 @@ typedef struct lat_compile_opts {
   lat_dtype dtype;     ///< float32, float16 or bfloat16: features of sparse inputs, convolution and linear weights are
                        ///< rounded to it; 0: as they come
   int32_t training;    ///< non-zero: batch norm takes the rows' statistics, dropout drops
+  int32_t no_fusion; ///< non-zero: norm, residual and activation do not run in the pass of their convolution; the bits
+                     ///< are the same
 } lat_compile_opts;
 
 #define LAT_COMPILE_OPTS_INIT                                                                                          \
-  { sizeof(lat_compile_opts), (lat_dtype)0, 0 }
+  { sizeof(lat_compile_opts), (lat_dtype)0, 0, 0 }
 
 /// Makes a model ready to run. Retains the parameters' arrays.
-/// Errors: INVALID_ARGUMENT (NULL; "parameter NAME has no values"), INVALID_DTYPE ("dtype"), UNSUPPORTED (an operation
-/// that this version does not run: named), OUT_OF_MEMORY.
+/// Errors: INVALID_ARGUMENT (NULL; "parameter NAME has no values"), INVALID_DTYPE ("dtype"), OUT_OF_MEMORY.
 LAT_API LAT_CHECKED lat_status lat_model_compile(lat_context *context, const lat_model *model,
                                                  const lat_compile_opts *opts, lat_program **out);
 

@@ -209,6 +209,22 @@ bool lat__nn_triple(lat_nn *nn, const char *what, lat_triple *value, int32_t fal
                         (int)least);
 }
 
+bool lat__nn_check_support(lat_nn *nn, lat_support support, lat_triple *bounds) {
+  bool none = bounds->x == 0 && bounds->y == 0 && bounds->z == 0;
+  if (support != LAT_SUPPORT_FLOOR && support != LAT_SUPPORT_REACH) {
+    return lat__nn_refuse(nn, LAT_STATUS_INVALID_ARGUMENT, "support: got %d, expected a lat_support", (int)support);
+  }
+  if (none) return true;
+  if (support == LAT_SUPPORT_REACH) return lat__nn_triple(nn, "bounds", bounds, 0, 1);
+  return lat__nn_refuse(nn, LAT_STATUS_INVALID_ARGUMENT, "bounds: got some with floor support, expected reach");
+}
+
+void lat__nn_set_support(lat__op *op, lat_support support, lat_triple bounds) {
+  if (support != LAT_SUPPORT_REACH) return;
+  lat__op_set_choice(op, LAT__ATTR_SUPPORT, 1);
+  if (bounds.x) lat__op_set_triple(op, LAT__ATTR_BOUNDS, bounds);
+}
+
 // --- operations and parameters --------------------------------------------------------------------------------------
 
 int32_t lat__nn_emit(lat_nn *nn, lat__op_kind kind, const lat_value *operands, int32_t n_operands,

@@ -108,6 +108,12 @@ static bool check_options(lat_nn *nn, conv_build *build) {
   if (!lat__nn_triple(nn, "stride", &o->stride, class->stride, 1)) return false;
   if (!lat__nn_triple(nn, "padding", &o->padding, 0, 0)) return false;
   if (!lat__nn_triple(nn, "dilation", &o->dilation, 1, 1)) return false;
+  if (!lat__nn_check_support(nn, o->support, &o->bounds)) return false;
+  bool reach = o->support == LAT_SUPPORT_REACH;
+  if (reach && (class->op != LAT__OP_CONV3D || (o->target && o->bounds.x))) {
+    return lat__nn_refuse(nn, LAT_STATUS_INVALID_ARGUMENT,
+                          "support and bounds: got reach, expected it of conv3d, and bounds without a target");
+  }
   if (class->subm && !check_odd(nn, o)) return false;
   if (class->generative && !(is_zeros(o->padding) && is_ones(o->dilation))) {
     return lat__nn_refuse(nn, LAT_STATUS_INVALID_ARGUMENT,
@@ -159,6 +165,7 @@ static void set_attributes(lat__op *op, const conv_build *build) {
   if (lat__op_attr_of(op, LAT__ATTR_DILATION)) lat__op_set_triple(op, LAT__ATTR_DILATION, o->dilation);
   if (build->class->normalized) lat__op_set_float(op, LAT__ATTR_EPS, o->eps);
   if (o->groups > 1) lat__op_set_int(op, LAT__ATTR_GROUPS, o->groups);
+  lat__nn_set_support(op, o->support, o->bounds);
   lat__op_set_choice(op, LAT__ATTR_ACCUMULATION, 0);
 }
 

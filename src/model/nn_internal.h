@@ -91,6 +91,12 @@ lat_value lat__nn_close(lat_nn *nn, lat_value x, lat_value features);
 /// `*value` unless it is all zero, else `fallback`; false, with an error kept, when a component is below `least`.
 bool lat__nn_triple(lat_nn *nn, const char *what, lat_triple *value, int32_t fallback, int32_t least);
 
+/// A support rule and the bounds that go with it, checked.
+bool lat__nn_check_support(lat_nn *nn, lat_support support, lat_triple *bounds);
+
+/// Writes them into an operation where they are not the defaults.
+void lat__nn_set_support(lat__op *op, lat_support support, lat_triple bounds);
+
 /// Bits and group size of a packed weight with `c_in` input channels: defaults filled in, checked.
 bool lat__nn_packing(lat_nn *nn, int64_t c_in, int32_t *bits, int32_t *group_size);
 

@@ -62,6 +62,7 @@ lat_value lat_nn_input(lat_nn *nn, const char *name, int64_t channels, const lat
   if (op < 0) return 0;
   lat__op_set_triple(lat__nn_op(nn, op), LAT__ATTR_STRIDE, options.stride);
   lat__op_set_choice(lat__nn_op(nn, op), LAT__ATTR_COORD_ORDER, 0);
+  if (options.zyx) lat__op_set_choice(lat__nn_op(nn, op), LAT__ATTR_AXES, 1);
   return lat__nn_result(nn, op);
 }
 

@@ -10,6 +10,7 @@ static bool open_pool(lat_nn *nn, const char *op, lat_value x, const lat_nn_pool
   *o = (lat_nn_pool_opts)LAT_NN_POOL_OPTS_INIT;
   if (!lat__nn_options(nn, opts, sizeof *o, o) || !lat__nn_module(nn, op, NULL)) return false;
   if (!lat__nn_sparse(nn, "x", x) || (o->target && !lat__nn_sparse(nn, "target", o->target))) return false;
+  if (!lat__nn_check_support(nn, o->support, &o->bounds)) return false;
   return lat__nn_triple(nn, "kernel_size", &o->kernel_size, 2, 1) && lat__nn_triple(nn, "stride", &o->stride, 2, 1) &&
          lat__nn_triple(nn, "padding", &o->padding, 0, 0) && lat__nn_triple(nn, "dilation", &o->dilation, 1, 1);
 }
@@ -34,6 +35,7 @@ lat_value lat_nn_pool3d(lat_nn *nn, lat_value x, lat_pool_mode mode, const lat_n
   if (at < 0) return 0;
   set_window(lat__nn_op(nn, at), &o);
   lat__op_set_choice(lat__nn_op(nn, at), LAT__ATTR_POOL_MODE, (int32_t)mode);
+  lat__nn_set_support(lat__nn_op(nn, at), o.support, o.bounds);
   return lat__nn_result(nn, at);
 }
 
@@ -197,7 +199,31 @@ lat_value lat_nn_with_features(lat_nn *nn, lat_value x, lat_value features) {
   return lat__nn_close(nn, x, features);
 }
 
-lat_value lat_nn_to_dense(lat_nn *nn, lat_value x, const lat_dense_opts *opts) {
+lat_value lat_nn_concat_reduce(lat_nn *nn, const lat_value *values, int64_t n, lat_duplicates duplicates) {
+  enum { MOST = 16 };
+  if (!open_join(nn, "concat_reduce")) return 0;
+  bool fits = values && n >= 1 && n <= MOST && duplicates >= LAT_DUPLICATES_NONE && duplicates <= LAT_DUPLICATES_MAX;
+  if (!fits) {
+    lat__nn_refuse(nn, LAT_STATUS_INVALID_ARGUMENT,
+                   "values and duplicates: got %lld and %d, expected 1 to %d and a lat_duplicates", (long long)n,
+                   (int)duplicates, (int)MOST);
+    return 0;
+  }
+  for (int64_t i = 0; i < n; i++) {
+    if (!lat__nn_sparse(nn, "values", values[i])) return 0;
+    if (lat_nn_channels(nn, values[i]) == lat_nn_channels(nn, values[0])) continue;
+    lat__nn_refuse(nn, LAT_STATUS_INVALID_SHAPE, "values must have matching channels: got %lld, expected %lld",
+                   (long long)lat_nn_channels(nn, values[i]), (long long)lat_nn_channels(nn, values[0]));
+    return 0;
+  }
+  lat__type type = *lat__nn_type(nn, "values", values[0]);
+  int32_t at = lat__nn_emit(nn, LAT__OP_CONCAT_REDUCE, values, (int32_t)n, &type);
+  if (at < 0) return 0;
+  lat__op_set_choice(lat__nn_op(nn, at), LAT__ATTR_DUPLICATES, (int32_t)duplicates);
+  return unnamed(nn, at);
+}
+
+lat_value lat_nn_to_dense(lat_nn *nn, lat_value x, int32_t zyx, const lat_dense_opts *opts) {
   lat_dense_opts o = LAT_DENSE_OPTS_INIT;
   if (!lat__nn_options(nn, opts, sizeof o, &o) || !lat__nn_module(nn, "to_dense", NULL)) return 0;
   const lat__type *sparse = lat__nn_sparse(nn, "x", x);
@@ -221,6 +247,7 @@ lat_value lat_nn_to_dense(lat_nn *nn, lat_value x, const lat_dense_opts *opts) {
   lat__op_set_choice(op, LAT__ATTR_DENSE_LAYOUT, (int32_t)o.layout);
   lat__op_set_choice(op, LAT__ATTR_FOLD, (int32_t)o.fold);
   lat__op_set_choice(op, LAT__ATTR_OUTSIDE, (int32_t)o.outside);
+  if (zyx) lat__op_set_choice(op, LAT__ATTR_AXES, 1);
   return lat__nn_result(nn, at);
 }
 

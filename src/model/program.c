@@ -205,12 +205,6 @@ static lat_status prepare_ops(lat_context *context, lat_program *program) {
   lat__model_infer_channels(model, channels);
   for (int64_t i = 0; i < model->n_ops; i++) {
     const lat__op *op = &model->ops[i];
-    if (op->kind != LAT__OP_WEIGHT && !lat__run_fn_of(op->kind)) {
-      status =
-          lat_fail(LAT_STATUS_UNSUPPORTED, "compile: operation %s is not run by this version: got one, expected none",
-                   lat__op_table[op->kind].name);
-      goto done;
-    }
     LAT_TRY(prepare_constants(context, program, op, channels), done);
   }
 done:
@@ -249,7 +243,7 @@ done:
   return status;
 }
 
-static lat_status fill_program(lat_context *context, const lat_model *model, lat_program *program) {
+static lat_status fill_program(lat_context *context, const lat_model *model, bool fuses, lat_program *program) {
   lat_status status = LAT_STATUS_OK;
   void *memory = NULL;
   LAT_TRY(lat__model_copy(context, model, &program->model), done);
@@ -258,6 +252,7 @@ static lat_status fill_program(lat_context *context, const lat_model *model, lat
   LAT_TRY(lat__arena_take(context, &program->arena, model->n_values, sizeof *program->last_use, &memory), done);
   program->last_use = memory;
   find_last_uses(program);
+  LAT_TRY(lat__program_fuse(context, program, fuses), done);
   LAT_TRY(find_groups(context, program), done);
   LAT_TRY(prepare_ops(context, program), done);
 done:
@@ -285,7 +280,7 @@ lat_status lat_model_compile(lat_context *context, const lat_model *model, const
   LAT_TRY(new_program(context, &program), done);
   program->dtype = o.dtype;
   program->training = o.training != 0;
-  LAT_TRY(fill_program(context, model, program), done);
+  LAT_TRY(fill_program(context, model, !o.no_fusion, program), done);
   *out = program;
   program = NULL;
 done:

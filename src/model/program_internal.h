@@ -4,6 +4,7 @@
 
 #include <lattice/conv.h>
 #include <lattice/norm.h>
+#include <lattice/plan.h>
 #include <lattice/program.h>
 
 #include "model/graph.h"
@@ -21,6 +22,15 @@ typedef struct lat__group {
   int32_t first; ///< number of the coordinates' input; features and active follow
 } lat__group;
 
+/// Operations that run in one pass: a convolution and what follows it (program_fuse.c). Numbers of operations, -1: none.
+typedef struct lat__chain {
+  int32_t conv, norm, activation;
+  int32_t residual; ///< value that is added, -1: none
+  int32_t result;   ///< value that comes out
+  int32_t ops[8];   ///< all of them, in order
+  int32_t n_ops;
+} lat__chain;
+
 struct lat_program {
   atomic_int refcount;
   lat__arena arena; ///< everything but arrays; the program itself included
@@ -31,6 +41,9 @@ struct lat_program {
   int32_t *last_use;        ///< for each value: the last operation that reads it, -1: none, n_ops: an output
   lat__group *groups;
   int64_t n_groups;
+  lat__chain *chains;
+  int64_t n_chains;
+  int32_t *chain_of; ///< for each operation: its chain, -1: it runs by itself
 };
 
 /// A value while a program runs: a sparse value has `tensor`; a dense one has `array`, or `tensor` when it is the features
@@ -49,6 +62,14 @@ typedef struct lat__made_set {
   lat_coords *coords;
 } lat__made_set;
 
+/// A chain's plan, kept for runs on the same sets.
+typedef struct lat__kept_plan {
+  lat_plan *plan;
+  uint64_t x_id, target_id;
+  lat_dtype dtype;
+  int64_t channels;
+} lat__kept_plan;
+
 /// New running statistics of one batch norm.
 typedef struct lat__statistic {
   int32_t mean, var; ///< parameters
@@ -63,6 +84,7 @@ struct lat_session {
   lat__slot *slots;  ///< parallel to the model's values
   lat__made_set *sets;
   int64_t n_sets;
+  lat__kept_plan *plans; ///< parallel to the program's chains
   lat__statistic *statistics;
   int64_t n_statistics;
   int64_t n_dropouts; ///< dropouts passed in this run
@@ -90,6 +112,12 @@ struct lat_results {
 /// Channels of every value as far as the graph says (-1: not known), into `channels`, one for each value.
 void lat__model_infer_channels(const lat_model *model, int64_t *channels);
 
+/// Finds the chains of a program; `fuses` false: each is a convolution alone.
+LAT_CHECKED lat_status lat__program_fuse(lat_context *context, lat_program *program, bool fuses);
+
+/// Runs a chain through its plan.
+LAT_CHECKED lat_status lat__run_chain(lat_session *session, const lat__chain *chain);
+
 /// A packed weight from a parameter's three arrays, for a consumer with `c_in` input channels and that kernel.
 LAT_CHECKED lat_status lat__constant_unpack(lat_context *context, const lat__parameter *parameter, int64_t c_in,
                                             lat_triple kernel, lat_quantized_weight **out);
@@ -107,6 +135,23 @@ void lat__run_give(lat_session *session, int32_t value, lat_tensor *tensor, lat_
 
 /// Logical rows times the stride, a new `(N, 4)` array.
 LAT_CHECKED lat_status lat__physical_rows(lat_context *context, const lat_coords *coords, lat_array **out);
+
+/// A weight and bias ready for a call. Zero-initialise; lat__model_conv_close releases what was made for it.
+typedef struct lat__model_conv {
+  const lat_tensor *x;
+  lat_weight weight;
+  lat_array_view bias;
+  bool has_bias;
+  lat_array *owned[2];        ///< casts
+  lat_quantized_weight *made; ///< a packed weight whose channels the graph did not tell
+} lat__model_conv;
+
+/// x, weight and bias of an operation; `first` is the operand number of the weight.
+LAT_CHECKED lat_status lat__model_conv_open(lat_session *session, const lat__op *op, int32_t first, lat__model_conv *o);
+void lat__model_conv_close(lat__model_conv *o);
+
+/// True for convolutions whose second operand is a target.
+bool lat__has_target(lat__op_kind kind);
 
 /// The options of a convolution as its attributes say them, without coordinates.
 lat_conv3d_opts lat__conv_opts_of(const lat__op *op);
@@ -151,6 +196,7 @@ lat_status lat__run_voxelize(lat_session *session, const lat__op *op);
 lat_status lat__run_devoxelize(lat_session *session, const lat__op *op);
 lat_status lat__run_binary(lat_session *session, const lat__op *op);
 lat_status lat__run_cat(lat_session *session, const lat__op *op);
+lat_status lat__run_concat_reduce(lat_session *session, const lat__op *op);
 lat_status lat__run_to_dense(lat_session *session, const lat__op *op);
 
 /// The function of an operation; NULL for `weight`, which needs none, and for what is not run.

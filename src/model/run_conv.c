@@ -31,17 +31,7 @@ static conv_call call_of(lat__op_kind kind) {
   }
 }
 
-/// A weight and bias ready for a call; `owned` and `made` are released afterwards.
-typedef struct operands {
-  const lat_tensor *x;
-  lat_weight weight;
-  lat_array_view bias;
-  bool has_bias;
-  lat_array *owned[2];        ///< casts
-  lat_quantized_weight *made; ///< a packed weight whose channels the graph did not tell
-} operands;
-
-static void close_operands(operands *o) {
+void lat__model_conv_close(lat__model_conv *o) {
   lat_array_release(o->owned[0]);
   lat_array_release(o->owned[1]);
   lat_quantized_weight_release(o->made);
@@ -57,7 +47,7 @@ static lat_status dense_as(lat_session *session, int32_t parameter, lat_dtype dt
   return status;
 }
 
-static lat_status open_weight(lat_session *session, const lat__op *op, int32_t index, operands *o) {
+static lat_status open_weight(lat_session *session, const lat__op *op, int32_t index, lat__model_conv *o) {
   const lat_program *program = session->program;
   const lat__parameter *parameter = &program->model->parameters[index];
   if (!parameter->packing.bits) {
@@ -78,8 +68,7 @@ static lat_status open_weight(lat_session *session, const lat__op *op, int32_t i
   return LAT_STATUS_OK;
 }
 
-/// x, weight and bias; `first` is the operand number of the weight.
-static lat_status open_operands(lat_session *session, const lat__op *op, int32_t first, operands *o) {
+lat_status lat__model_conv_open(lat_session *session, const lat__op *op, int32_t first, lat__model_conv *o) {
   lat_status status = LAT_STATUS_OK;
   LAT_TRY(lat__run_tensor(session, op->operands[0], &o->x), done);
   LAT_TRY(open_weight(session, op, lat__run_parameter(session, op->operands[first]), o), done);
@@ -92,7 +81,7 @@ done:
   return status;
 }
 
-static bool has_target(lat__op_kind kind) {
+bool lat__has_target(lat__op_kind kind) {
   return kind == LAT__OP_TARGET_CONV3D || kind == LAT__OP_TARGET_CONV_TRANSPOSE3D ||
          kind == LAT__OP_TARGET_NORMALIZED_CONV_TRANSPOSE3D;
 }
@@ -108,32 +97,34 @@ lat_conv3d_opts lat__conv_opts_of(const lat__op *op) {
   opts.support = (lat_support)lat__op_choice(op, LAT__ATTR_SUPPORT, LAT_SUPPORT_FLOOR);
   opts.bounds = lat__op_triple(op, LAT__ATTR_BOUNDS, none);
   opts.eps = lat__op_float(op, LAT__ATTR_EPS, 0.0);
+  opts.support = (lat_support)lat__op_choice(op, LAT__ATTR_SUPPORT, LAT_SUPPORT_FLOOR);
+  opts.bounds = lat__op_triple(op, LAT__ATTR_BOUNDS, none);
   return opts;
 }
 
 lat_status lat__run_conv(lat_session *session, const lat__op *op) {
   lat_status status = LAT_STATUS_OK;
-  bool onto_target = has_target(op->kind);
-  operands o = {0};
+  bool onto_target = lat__has_target(op->kind);
+  lat__model_conv o = {0};
   lat_tensor *y = NULL;
   lat_conv3d_opts opts = lat__conv_opts_of(op);
-  LAT_TRY(open_operands(session, op, onto_target ? 2 : 1, &o), done);
+  LAT_TRY(lat__model_conv_open(session, op, onto_target ? 2 : 1, &o), done);
   if (onto_target) opts.coordinates = lat_tensor_coords(session->slots[op->operands[1]].tensor);
   LAT_TRY(call_of(op->kind)(session->context, o.x, &o.weight, o.has_bias ? &o.bias : NULL, &opts, &y), done);
   lat__run_give(session, op->results[0], y, NULL);
 done:
-  close_operands(&o);
+  lat__model_conv_close(&o);
   return status;
 }
 
 lat_status lat__run_linear(lat_session *session, const lat__op *op) {
   lat_status status = LAT_STATUS_OK;
-  operands o = {0};
+  lat__model_conv o = {0};
   lat_tensor *y = NULL;
-  LAT_TRY(open_operands(session, op, 1, &o), done);
+  LAT_TRY(lat__model_conv_open(session, op, 1, &o), done);
   LAT_TRY(lat_linear(session->context, o.x, &o.weight, o.has_bias ? &o.bias : NULL, &y), done);
   lat__run_give(session, op->results[0], y, NULL);
 done:
-  close_operands(&o);
+  lat__model_conv_close(&o);
   return status;
 }

@@ -124,6 +124,7 @@ static const lat__run_fn functions[LAT__N_OPS] = {
     [LAT__OP_INSTANCE_NORM] = lat__run_norm,
     [LAT__OP_GROUP_NORM] = lat__run_norm,
     [LAT__OP_TO_DENSE] = lat__run_to_dense,
+    [LAT__OP_CONCAT_REDUCE] = lat__run_concat_reduce,
     [LAT__OP_DROPOUT] = lat__run_dropout,
 };
 

@@ -2,8 +2,8 @@
 #include <string.h>
 
 #include <lattice/algebra.h>
-#include <lattice/dense.h>
 #include <lattice/pool.h>
+#include <lattice/sparse_create.h>
 
 #include "core/compiler.h"
 #include "model/program_internal.h"
@@ -32,6 +32,20 @@ static lat_status to_logical(lat_array *rows, lat_triple stride) {
     data[i] /= step;
   }
   return LAT_STATUS_OK;
+}
+
+/// Exchanges the first and the last spatial column of `(N, 4)` rows, in place: from or to the order z, y, x.
+static void exchange_columns(lat_array *rows) {
+  int32_t *row = lat_array_data(rows);
+  for (int64_t i = 0; i < lat_array_count(rows); i += 4) {
+    int32_t x = row[i + 1];
+    row[i + 1] = row[i + 3];
+    row[i + 3] = x;
+  }
+}
+
+static bool is_zyx(const lat__op *op) {
+  return lat__op_choice(op, LAT__ATTR_AXES, 0) == 1;
 }
 
 static bool same_triple(lat_triple a, lat_triple b) {
@@ -77,6 +91,19 @@ static lat_status make_on(lat_session *session, const lat_coords *coords, int32_
   return lat_tensor_create(session->context, coords, &feats, NULL, out);
 }
 
+/// A tensor of logical rows of which equal ones are treated as the operation says.
+static lat_status make_reduced(lat_session *session, const lat__op *op, const lat_array_view *rows,
+                               const lat_array_view *feats, int64_t n_batches) {
+  lat_tensor *tensor = NULL;
+  lat_from_coordinates_opts opts = LAT_FROM_COORDINATES_OPTS_INIT;
+  opts.stride = lat__op_triple(op, LAT__ATTR_STRIDE, lat_triple_all(1));
+  opts.duplicates = (lat_duplicates)lat__op_choice(op, LAT__ATTR_DUPLICATES, LAT_DUPLICATES_NONE);
+  opts.n_batches = n_batches > 0 ? n_batches : 0;
+  lat_status status = lat_sparse_from_coordinates(session->context, rows, feats, &opts, &tensor);
+  if (!status) lat__run_give(session, op->results[0], tensor, NULL);
+  return status;
+}
+
 /// The three operands came as one tensor: it is the value.
 static lat_status make_bound(lat_session *session, const lat__op *op, lat_triple stride) {
   const lat_tensor *tensor = session->slots[op->operands[0]].tensor;
@@ -86,8 +113,12 @@ static lat_status make_bound(lat_session *session, const lat__op *op, lat_triple
                     "the tensor's stride must match: got (%d, %d, %d), expected (%d, %d, %d)", (int)got.x, (int)got.y,
                     (int)got.z, (int)stride.x, (int)stride.y, (int)stride.z);
   }
-  lat__run_give(session, op->results[0], lat_tensor_retain(tensor), NULL);
-  return LAT_STATUS_OK;
+  if (lat__op_choice(op, LAT__ATTR_DUPLICATES, 0) == LAT_DUPLICATES_NONE) {
+    lat__run_give(session, op->results[0], lat_tensor_retain(tensor), NULL);
+    return LAT_STATUS_OK;
+  }
+  lat_array_view rows = lat_coords_rows(lat_tensor_coords(tensor)), feats = lat_tensor_feats(tensor);
+  return make_reduced(session, op, &rows, &feats, lat_tensor_batch_size(tensor));
 }
 
 lat_status lat__run_make(lat_session *session, const lat__op *op) {
@@ -114,7 +145,14 @@ lat_status lat__run_make(lat_session *session, const lat__op *op) {
   }
   coords_view = first_rows(coords_view, n);
   LAT_TRY(lat_array_create(session->context, &coords_view, &rows), done);
+  if (is_zyx(op)) exchange_columns(rows);
   if (!session->opts.logical_coords) LAT_TRY(to_logical(rows, wanted.stride), done);
+  if (lat__op_choice(op, LAT__ATTR_DUPLICATES, 0) != LAT_DUPLICATES_NONE) {
+    coords_view = lat_array_as_view(rows);
+    feats_view = first_rows(feats_view, n);
+    status = make_reduced(session, op, &coords_view, &feats_view, 0);
+    goto done;
+  }
   LAT_TRY(find_set(session, &wanted, rows, &coords), done);
   LAT_TRY(make_on(session, coords, op->operands[1], n, &tensor), done);
   lat__run_give(session, op->results[0], tensor, NULL);
@@ -132,6 +170,7 @@ lat_status lat__run_decompose(lat_session *session, const lat__op *op) {
   const int64_t one = 1;
   if (uses[op->results[0]] >= 0) {
     LAT_TRY(lat__physical_rows(session->context, lat_tensor_coords(x), &rows), done);
+    if (is_zyx(op)) exchange_columns(rows);
     lat__run_give(session, op->results[0], NULL, rows);
   }
   if (uses[op->results[2]] >= 0) {
@@ -232,22 +271,6 @@ lat_status lat__run_global_pool(lat_session *session, const lat__op *op) {
   lat_pool_mode mode = (lat_pool_mode)lat__op_choice(op, LAT__ATTR_POOL_MODE, LAT_POOL_SUM);
   lat_status status =
       lat_global_pool(session->context, tensor_of(session, op, 0), mode, lat__op_int(op, LAT__ATTR_BATCH_SIZE, -1), &y);
-  if (!status) lat__run_give(session, op->results[0], NULL, y);
-  return status;
-}
-
-lat_status lat__run_to_dense(lat_session *session, const lat__op *op) {
-  lat_array *y = NULL;
-  const lat_triple none = {0, 0, 0};
-  lat_dense_opts opts = LAT_DENSE_OPTS_INIT;
-  int64_t batch_size = lat__op_int(op, LAT__ATTR_BATCH_SIZE, -1);
-  opts.min_coord = lat__op_triple(op, LAT__ATTR_MIN_COORD, none);
-  opts.shape = lat__op_triple(op, LAT__ATTR_SHAPE, none);
-  opts.batch_size = batch_size > 0 ? batch_size : 0;
-  opts.layout = (lat_dense_layout)lat__op_choice(op, LAT__ATTR_DENSE_LAYOUT, 0);
-  opts.fold = (lat_dense_fold)lat__op_choice(op, LAT__ATTR_FOLD, 0);
-  opts.outside = (lat_dense_outside)lat__op_choice(op, LAT__ATTR_OUTSIDE, 0);
-  lat_status status = lat_to_dense(session->context, tensor_of(session, op, 0), &opts, &y);
   if (!status) lat__run_give(session, op->results[0], NULL, y);
   return status;
 }

@@ -124,21 +124,29 @@ static lat_status name_error(const lat_session *session, const lat__op *op, lat_
   return lat_fail(status, "run: %s: %s", name, text);
 }
 
+/// Values of operation `at` that nobody reads after operation `now`.
+static void drop_dead(lat_session *session, int64_t at, int64_t now) {
+  const int32_t *last_use = session->program->last_use;
+  const lat__op *op = &session->program->model->ops[at];
+  for (int32_t k = 0; k < op->n_operands; k++) {
+    if (last_use[op->operands[k]] <= now) drop(session, op->operands[k]);
+  }
+  for (int32_t k = 0; k < op->n_results; k++) {
+    if (last_use[op->results[k]] <= now) drop(session, op->results[k]);
+  }
+}
+
 static lat_status run_ops(lat_session *session) {
   const lat_program *program = session->program;
   const lat_model *model = program->model;
   for (int64_t i = 0; i < model->n_ops; i++) {
     const lat__op *op = &model->ops[i];
-    lat__run_fn run = lat__run_fn_of(op->kind);
-    if (!run) continue;
-    lat_status status = run(session, op);
-    if (status) return name_error(session, op, status);
-    for (int32_t k = 0; k < op->n_operands; k++) {
-      if (program->last_use[op->operands[k]] == i) drop(session, op->operands[k]);
-    }
-    for (int32_t k = 0; k < op->n_results; k++) {
-      if (program->last_use[op->results[k]] < 0) drop(session, op->results[k]);
-    }
+    const lat__chain *chain = program->chain_of[i] < 0 ? NULL : &program->chains[program->chain_of[i]];
+    if (op->kind == LAT__OP_WEIGHT || (chain && chain->ops[chain->n_ops - 1] != i)) continue;
+    lat_status status = chain ? lat__run_chain(session, chain) : lat__run_fn_of(op->kind)(session, op);
+    if (status) return name_error(session, chain ? &model->ops[chain->conv] : op, status);
+    if (!chain) drop_dead(session, i, i);
+    for (int32_t k = 0; chain && k < chain->n_ops; k++) drop_dead(session, chain->ops[k], i);
   }
   return LAT_STATUS_OK;
 }
@@ -194,6 +202,7 @@ lat_session_memory lat_session_memory_of(const lat_session *session) {
 void lat_session_destroy(lat_session *session) {
   if (!session) return;
   for (int64_t i = 0; i < session->n_sets; i++) lat_coords_release(session->sets[i].coords);
+  for (int64_t i = 0; i < session->program->n_chains; i++) lat_plan_release(session->plans[i].plan);
   lat_context *context = session->context;
   lat__pool *pool = session->pool;
   lat_program *program = session->program;
@@ -208,14 +217,15 @@ static lat_status take_memory(lat_context *context, const lat_model *model, lat_
   lat_array *memory = NULL;
   size_t n_values = (size_t)model->n_values, n_ops = (size_t)model->n_ops;
   const int64_t n_bytes = (int64_t)(sizeof(lat_session) + 64 + n_values * sizeof(lat__slot) +
-                                    n_ops * (sizeof(lat__made_set) + sizeof(lat__statistic)));
+                                    n_ops * (sizeof(lat__made_set) + sizeof(lat__kept_plan) + sizeof(lat__statistic)));
   lat_status status = lat_array_full(context, LAT_DTYPE_U8, 1, &n_bytes, 0.0, &memory);
   if (status) return status;
   lat_session *session = lat_array_data(memory);
   session->memory = memory;
   session->slots = (lat__slot *)((unsigned char *)session + (sizeof *session + 63) / 64 * 64);
   session->sets = (lat__made_set *)(session->slots + n_values);
-  session->statistics = (lat__statistic *)(session->sets + n_ops);
+  session->plans = (lat__kept_plan *)(session->sets + n_ops);
+  session->statistics = (lat__statistic *)(session->plans + n_ops);
   *out = session;
   return LAT_STATUS_OK;
 }

@@ -398,7 +398,7 @@ static void test_algebra(void **state) {
   lat_value r = lat_nn_reindex(nn, cat, y, -1.0);
   lat_value f = lat_nn_features(nn, sum);
   lat_nn_output(nn, "w", lat_nn_with_features(nn, r, f));
-  lat_nn_output(nn, "d", lat_nn_to_dense(nn, r, LAT_OPTS(lat_dense_opts, .fold = LAT_DENSE_FOLD_Z)));
+  lat_nn_output(nn, "d", lat_nn_to_dense(nn, r, 0, LAT_OPTS(lat_dense_opts, .fold = LAT_DENSE_FOLD_Z)));
   finish();
   const lat__op *ops = model->ops;
   assert_int_equal(lat__op_choice(&ops[model->values[sum - 1].op], LAT__ATTR_BINARY_OP, -1), LAT_BINARY_ADD);

@@ -142,7 +142,7 @@ CASE(pool_target, lat_nn_max_pool3d(nn, x, LAT_OPTS(lat_nn_pool_opts, .target = 
 CASE(bad_binary, lat_nn_binary(nn, x, x, LAT_OPTS(lat_binary_opts, .op = (lat_binary)9)))
 CASE(empty_cat, lat_nn_cat(nn, NULL, 0, LAT_JOIN_INNER))
 CASE(bad_with, lat_nn_with_features(nn, x, x))
-CASE(bad_dense, lat_nn_to_dense(nn, x, LAT_OPTS(lat_dense_opts, .fold = (lat_dense_fold)8)))
+CASE(bad_dense, lat_nn_to_dense(nn, x, 0, LAT_OPTS(lat_dense_opts, .fold = (lat_dense_fold)8)))
 CASE(input_channels, lat_nn_input(nn, "z", 0, NULL))
 CASE(input_dtype, lat_nn_input(nn, "z", 1, LAT_OPTS(lat_nn_input_opts, .dtype = LAT_DTYPE_I32)))
 CASE(input_name, lat_nn_input(nn, NULL, 1, NULL))

@@ -377,8 +377,8 @@ static void test_second_run_allocates_nothing(void **state) {
     assert_int_equal(counter.n_calls, n_calls);
   }
   lat_session_memory memory = lat_session_memory_of(session);
-  assert_true(memory.total_bytes >= 5 * N_ROWS * 32 * 4);
-  assert_true(memory.live_bytes < memory.total_bytes);
+  assert_true(memory.total_bytes >= 3 * N_ROWS * 32 * 4);
+  assert_true(memory.live_bytes < memory.total_bytes); // the first convolution had gone
   assert_true(memory.live_bytes >= 2 * N_ROWS * 32 * 4);
   assert_true(memory.peak_bytes >= memory.live_bytes);
   assert_true(memory.held_bytes >= memory.peak_bytes);

@@ -392,7 +392,7 @@ BUILD(reindex, lat_nn_reindex(nn, a, b, 2.0))
 CALL(reindex, lat_reindex_sparse(context, x, other, 2.0, t))
 #define DENSE                                                                                                          \
   .min_coord = {-4, -4, -4}, .shape = {9, 9, 9}, .fold = LAT_DENSE_FOLD_Z, .layout = LAT_DENSE_CHANNELS_FIRST
-BUILD(dense, lat_nn_to_dense(nn, a, LAT_OPTS(lat_dense_opts, DENSE)))
+BUILD(dense, lat_nn_to_dense(nn, a, 0, LAT_OPTS(lat_dense_opts, DENSE)))
 CALL(dense, lat_to_dense(context, x, LAT_OPTS(lat_dense_opts, DENSE), r))
 BUILD(with, lat_nn_with_features(nn, a, lat_nn_features(nn, b)))
 CALL(with, lat_tensor_with_feats(context, x, lat_tensor_feats_array(other), t))
