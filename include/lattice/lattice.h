@@ -69,5 +69,6 @@
 #include <lattice/status.h>
 #include <lattice/tensor.h>
 #include <lattice/version.h>
+#include <lattice/zoo.h>
 
 #endif
