@@ -130,7 +130,7 @@ class Library:
     def integers(self, values: Sequence[int], code: int = I32) -> Any:
         """A vector of whole numbers."""
         n = len(values)
-        data = ffi.new({I32: "int32_t[]", I64: "int64_t[]"}[code], values)
+        data = ffi.new({I32: "int32_t[]", I64: "int64_t[]"}[code], list(values))
         return self.over(data, code, (n,), _Holder(data), True)
 
     def apply(self, operation: Any, arrays: List[Any]) -> Any:

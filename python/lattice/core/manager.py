@@ -126,6 +126,8 @@ class CoordinateManager:
         return entry
 
     def _insert(self, coords: Any, stride: Triple, active_rows: Any = None) -> Entry:
+        if min(stride) <= 0:
+            raise ValueError(f"stride values must be positive: got {stride}")
         of = library_of(coords, "coords")
         with self._lock:
             if self._library is None:
