@@ -340,16 +340,17 @@ class MlxLibrary(Library):
     def view(self, array: Any) -> Tuple[Any, Any]:
         code = self.code_of(array)
         try:
-            data = ffi.from_buffer(array)  # evaluates
-        except ValueError as error:
+            memory = memoryview(array)  # evaluates
+        except (ValueError, RuntimeError, BufferError) as error:
             if "eval" in str(error):
                 raise RuntimeError(
                     "array: an array without a value: under mx.compile coordinates and indices must be constants"
                 ) from None
-            if "contiguous" not in str(error):
-                raise
+            raise
+        if not memory.c_contiguous:
             array = self.mx.contiguous(array)
-            data = ffi.from_buffer(array)
+            memory = memoryview(array)
+        data = ffi.from_buffer(memory)
         return make_view(data, code, array.shape), (data, array)
 
     def over(self, data: Any, dtype: int, shape: Tuple[int, ...], drop: Callable[[Any], None], writable: bool) -> Any:

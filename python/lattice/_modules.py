@@ -44,6 +44,9 @@ class Common:
     def _freeze(self) -> None:
         """Takes the module's parameters out of training."""
 
+    def _freeze_statistics(self) -> None:
+        """Frameworks that would train the running statistics do not."""
+
     def _check(self, x: Any, name: str = "x") -> SparseTensor:
         where = type(self).__name__
         require_tensor(where, x, name)
@@ -324,7 +327,8 @@ class _Packed(Common):
         return found[1]  # type: ignore[no-any-return]
 
     def __getstate__(self) -> Any:
-        state = dict(self.__dict__)
+        state = super().__getstate__() if hasattr(super(), "__getstate__") else self.__dict__
+        state = dict(state)
         state.pop("_packed_weight", None)
         return state
 
@@ -620,9 +624,6 @@ class BatchNorm(Common):
             self._new_buffer("running_mean", self._filled((num_features,), 0.0))
             self._new_buffer("running_var", self._filled((num_features,), 1.0))
             self._freeze_statistics()
-
-    def _freeze_statistics(self) -> None:
-        """Frameworks that would train the running statistics do not."""
 
     def forward(self, x: SparseTensor) -> SparseTensor:
         self._check(x)

@@ -57,7 +57,9 @@ class Arrays:
                 array = array.float()
         if self.name == "mlx" and array.dtype == self.mx.bfloat16:
             array = array.astype(self.mx.float32)
-        return np.array(array, copy=True) if self.name != "mlx" else np.asarray(memoryview(array)).copy() if array.size else np.zeros(array.shape, np.float32)
+        if self.name == "mlx":
+            return np.asarray(memoryview(array)).copy() if array.size else np.zeros(array.shape, np.float32)
+        return np.array(array)
 
     def cast(self, array, name):
         if self.name == "torch":

@@ -40,6 +40,10 @@ def test_mlx_arrays_come_in_without_copying(mx):
     mx.eval(a)
     assert address(a) == np.array(a, copy=False).ctypes.data
     assert address(a.astype(mx.bfloat16)) != 0
+    x = SparseTensor(mx.zeros((4, 4), dtype=mx.int32), a.T)
+    assert ops.leaky_relu(x, negative_slope=1.0).feats.tolist() == a.T.tolist()
+    x = x.replace(feats=mx.broadcast_to(mx.array([[1.0, 2.0]]), (4, 2)))
+    assert ops.relu(x).feats.tolist() == [[1, 2]] * 4
 
 
 def test_results_share_the_memory_of_c(A):

@@ -76,8 +76,13 @@ def _binary(
             x, y = math.take(x, lhs_rows, lhs_fill), math.take(y, rhs_rows, rhs_fill)
         return math.promoted(_combine(math, x, y, op), a, b)
 
+    def backward(context: Any, tensors: Any, views: Any, grad: Any, needs: Any) -> List[Any]:
+        out = ffi.new("lat_binary_grads *")
+        check(lib.lat_sparse_binary_backward(context, tensors[0], tensors[1], opts, grad, out))
+        return [out.lhs, out.rhs]
+
     return run(  # type: ignore[no-any-return]
-        name, [lhs, rhs], [], call, composed=composed, place=_joined_place(left, right, code)
+        name, [lhs, rhs], [], call, backward=backward, composed=composed, place=_joined_place(left, right, code)
     )
 
 
@@ -167,8 +172,13 @@ def _cat(name: str, lhs: SparseTensor, rhs: SparseTensor, join: str) -> SparseTe
             x, y = math.take(x, lhs_rows), math.take(y, rhs_rows)
         return math.promoted(math.concat([x, y], 1), a, b)
 
+    def backward(context: Any, tensors: Any, views: Any, grad: Any, needs: Any) -> List[Any]:
+        out = ffi.new("lat_array *[2]")
+        check(lib.lat_sparse_cat_backward(context, ffi.new("lat_tensor *[2]", tensors), 2, code, grad, out))
+        return list(out)
+
     return run(  # type: ignore[no-any-return]
-        name, [lhs, rhs], [], call, composed=composed, place=_joined_place(left, right, code)
+        name, [lhs, rhs], [], call, backward=backward, composed=composed, place=_joined_place(left, right, code)
     )
 
 
@@ -201,7 +211,13 @@ def gather_aligned_features(x: Any, rows: Any, *, fill: float = 0.0) -> Any:
     def composed(math: Any, a: Any) -> Any:
         return math.like(math.take(math.f32(a), rows, fill), a)
 
-    return run(op, [tensor], [], call, composed=composed, dense=True)
+    def backward(context: Any, tensors: Any, views: Any, grad: Any, needs: Any, alive: Any = keep) -> List[Any]:
+        feats = ffi.new("lat_array_view *", lib.lat_tensor_feats(tensors[0]))
+        out = ffi.new("lat_array **")
+        check(lib.lat_gather_aligned_features_backward(context, feats, view, grad, out))
+        return [out[0]]
+
+    return run(op, [tensor], [], call, backward=backward, composed=composed, dense=True)
 
 
 def reindex_sparse(input: SparseTensor, target: SparseTensor, *, fill: float = 0.0) -> SparseTensor:
@@ -225,12 +241,25 @@ def reindex_sparse(input: SparseTensor, target: SparseTensor, *, fill: float = 0
         check(lib.lat_coords_inverse_map(context(), source._entry.handle, goal._entry.handle, out))
         return math.like(math.take(math.f32(a), of.take(out[0]), fill), a)
 
-    result = run(op, [input], [], call, composed=composed, place=lambda: (goal._entry, goal._batch))
+    def backward(context: Any, tensors: Any, views: Any, grad: Any, needs: Any, alive: Any = keep) -> List[Any]:
+        out = ffi.new("lat_array **")
+        check(lib.lat_reindex_sparse_backward(context, tensors[0], handle, grad, out))
+        return [out[0]]
+
+    place = (goal._entry, goal._batch)
+    result = run(op, [input], [], call, backward=backward, composed=composed, place=lambda: place)
     return make(result._feats, target._entry, target._manager, target._batch, of)
 
 
-def _chosen(op: str, x: SparseTensor, call: Callable[..., int], rows_of: Callable[[], Any]) -> SparseTensor:
-    """A choice of rows: `rows_of` gives them for the derivative."""
+def _chosen(
+    op: str, x: SparseTensor, call: Callable[..., int], gradient: Callable[..., int], rows_of: Callable[[], Any]
+) -> SparseTensor:
+    """A choice of rows: `rows_of` gives them where the arrays have no values."""
+
+    def backward(context: Any, tensors: Any, views: Any, grad: Any, needs: Any) -> List[Any]:
+        out = ffi.new("lat_array **")
+        check(gradient(context, tensors[0], grad, out))
+        return [out[0]]
 
     def composed(math: Any, a: Any) -> Any:
         return math.like(math.take(math.f32(a), rows_of()), a)
@@ -248,7 +277,7 @@ def _chosen(op: str, x: SparseTensor, call: Callable[..., int], rows_of: Callabl
         check(call(context(), [bare], [], out))
         return place_of(shell, own_tensor(out[0]))
 
-    return run(op, [x], [], call, composed=composed, place=place)  # type: ignore[no-any-return]
+    return run(op, [x], [], call, backward=backward, composed=composed, place=place)  # type: ignore[no-any-return]
 
 
 def _as_int32(op: str, rows: Any) -> Any:
@@ -272,7 +301,10 @@ def prune(x: SparseTensor, rows: Any) -> SparseTensor:
     def call(context: Any, tensors: Any, views: Any, out: Any, alive: Any = keep) -> int:
         return lib.lat_prune(context, tensors[0], view, out)  # type: ignore[no-any-return]
 
-    return _chosen(op, x, call, lambda: rows)
+    def gradient(context: Any, tensor: Any, grad: Any, out: Any, alive: Any = keep) -> int:
+        return lib.lat_prune_backward(context, tensor, view, grad, out)  # type: ignore[no-any-return]
+
+    return _chosen(op, x, call, gradient, lambda: rows)
 
 
 def _mask_rows(of: Any, view: Any) -> Any:
@@ -296,7 +328,10 @@ def prune_mask(x: SparseTensor, mask: Any) -> SparseTensor:
     def call(context: Any, tensors: Any, views: Any, out: Any, alive: Any = keep) -> int:
         return lib.lat_prune_mask(context, tensors[0], view, out)  # type: ignore[no-any-return]
 
-    return _chosen(op, x, call, lambda: _mask_rows(of, view))
+    def gradient(context: Any, tensor: Any, grad: Any, out: Any, alive: Any = keep) -> int:
+        return lib.lat_prune_mask_backward(context, tensor, view, grad, out)  # type: ignore[no-any-return]
+
+    return _chosen(op, x, call, gradient, lambda: _mask_rows(of, view))
 
 
 def crop(x: SparseTensor, *, min_coord: Iterable[int], max_coord: Iterable[int]) -> SparseTensor:
@@ -319,7 +354,10 @@ def crop(x: SparseTensor, *, min_coord: Iterable[int], max_coord: Iterable[int])
         ]
         return of.integers(inside)
 
-    return _chosen(op, x, call, rows_of)
+    def gradient(context: Any, tensor: Any, grad: Any, out: Any) -> int:
+        return lib.lat_crop_backward(context, tensor, c_low[0], c_high[0], grad, out)  # type: ignore[no-any-return]
+
+    return _chosen(op, x, call, gradient, rows_of)
 
 
 def topk_rows(x: SparseTensor, counts: Iterable[int], *, rho: float = 1.0) -> Any:

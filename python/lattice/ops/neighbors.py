@@ -1,10 +1,10 @@
 """Relations of tensors: cached kernel relations, neighbour queries, gathering along neighbours."""
 from __future__ import annotations
 
-from typing import Any, Optional
+from typing import Any, List, Optional
 
 from .._arrays import common_library
-from .._library import ffi, lib
+from .._library import check, ffi, lib
 from .._operation import run
 from ..core.coords import knn_of_sets, radius_of_sets
 from ..core.manager import entry_relation
@@ -131,7 +131,13 @@ def gather_neighbor_features(source: Any, relation: NeighborRelation) -> Any:
     def composed(math: Any, a: Any) -> Any:
         return math.like(math.take(math.f32(a), rows), a)
 
-    return run(op, [tensor], [], call, composed=composed, dense=True)
+    def backward(context: Any, tensors: Any, views: Any, grad: Any, needs: Any) -> List[Any]:
+        view = ffi.new("lat_array_view *", lib.lat_tensor_feats(tensors[0]))
+        out = ffi.new("lat_array **")
+        check(lib.lat_gather_neighbor_features_backward(context, view, handle, grad, out))
+        return [out[0]]
+
+    return run(op, [tensor], [], call, backward=backward, composed=composed, dense=True)
 
 
 __all__ = [

@@ -231,16 +231,6 @@ def trilinear_upsample3d(
     return run(op, [x], [], call, backward=backward, composed=composed, place=place)  # type: ignore[no-any-return]
 
 
-def _global_backward() -> Any:
-    try:
-        return lib.lat_global_pool_backward
-    except AttributeError:
-        return None
-
-
-_GLOBAL_BACKWARD = _global_backward()
-
-
 def global_pool(x: SparseTensor, *, mode: str = "sum", batch_size: Optional[int] = None) -> Any:
     """Reduces the rows of each batch item to one: a dense `(B, C)` array (semantics 5.4, 0.19).
 
@@ -269,13 +259,10 @@ def global_pool(x: SparseTensor, *, mode: str = "sum", batch_size: Optional[int]
         table = of.integers(flat).reshape(len(groups), depth)
         return math.like(_reduce(math, feats, table, n_in, mode), feats)
 
-    backward = None
-    if _GLOBAL_BACKWARD is not None:
-
-        def backward(context: Any, tensors: Any, views: Any, grad: Any, needs: Any) -> List[Any]:
-            out = ffi.new("lat_array **")
-            check(_GLOBAL_BACKWARD(context, tensors[0], code, grad, wanted, out))
-            return _one(out)
+    def backward(context: Any, tensors: Any, views: Any, grad: Any, needs: Any) -> List[Any]:
+        out = ffi.new("lat_array **")
+        check(lib.lat_global_pool_backward(context, tensors[0], code, wanted, grad, out))
+        return _one(out)
 
     return run(op, [x], [], call, backward=backward, composed=composed, dense=True)
 

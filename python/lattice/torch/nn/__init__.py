@@ -41,6 +41,20 @@ class _Base(m.Common, torch.nn.Module):  # type: ignore[misc]
                 return x.replace(feats=x.feats.to(dtype))
         return x
 
+    def __getstate__(self) -> Any:
+        # PyTorch pickles no uint32: packed words travel as their bit patterns.
+        state = dict(self.__dict__)
+        state["_buffers"] = {
+            name: value.view(torch.int32) if value is not None and value.dtype == torch.uint32 else value
+            for name, value in self._buffers.items()
+        }
+        return state
+
+    def __setstate__(self, state: Any) -> None:
+        super().__setstate__(state)
+        if isinstance(self, m._Packed):
+            self._buffers["weight"] = self._buffers["weight"].view(torch.uint32)
+
     def _set_statistics(self, mean: Any, var: Any) -> None:
         with torch.no_grad():
             self.running_mean.copy_(mean)

@@ -1,0 +1,185 @@
+"""MLX's transformations: gradients with values, and the composed operations that mx.compile sees."""
+import numpy as np
+import pytest
+from conftest import random_rows
+
+mx = pytest.importorskip("mlx.core", reason="skipped: mlx is not installed")
+
+from lattice import SparseTensor, _autodiff_mlx, ops  # noqa: E402
+
+RNG = np.random.default_rng(5)
+COORDS = mx.array(random_rows(RNG, 40, 4))
+OTHER = mx.array(random_rows(RNG, 30, 4))
+BASE = SparseTensor(COORDS, mx.zeros((40, 1)))
+COARSE = SparseTensor(COORDS, mx.zeros((40, 1)), 4, coord_manager=BASE.coord_manager)
+SIDE = SparseTensor(OTHER, mx.zeros((30, 1)))
+POINTS = mx.array(RNG.uniform(-2, 2, (40, 3)).astype(np.float32))
+VOXELS = ops.voxelize(POINTS, mx.zeros((40, 1)), 0.7)
+ROWS = mx.array(RNG.integers(0, 40, 50).astype(np.int32))
+NEAR = ops.radius_relation(BASE, radius=1.5)
+UP = {"kernel_size": 3, "stride": 2, "padding": 1}
+
+
+def array(*shape):
+    return mx.array(RNG.normal(size=shape).astype(np.float32))
+
+
+CASES = {
+    "conv3d": (lambda x, w, b: ops.conv3d(BASE.replace(feats=x), w, b, stride=2).feats, (40, 4), (5, 3, 3, 3, 4), (5,)),
+    "conv3d_pointwise": (lambda x, w: ops.conv3d(BASE.replace(feats=x), w, kernel_size=1).feats, (40, 4), (5, 4)),
+    "conv3d_reach": (lambda x, w: ops.conv3d(BASE.replace(feats=x), w, stride=2, support="reach").feats, (40, 4), (5, 3, 3, 3, 4)),
+    "conv3d_target": (lambda x, w: ops.conv3d(BASE.replace(feats=x), w, coordinates=OTHER).feats, (40, 4), (5, 3, 3, 3, 4)),
+    "subm_conv3d": (lambda x, w, b: ops.subm_conv3d(BASE.replace(feats=x), w, b).feats, (40, 4), (5, 3, 3, 3, 4), (5,)),
+    "conv_transpose3d": (lambda x, w: ops.conv_transpose3d(COARSE.replace(feats=x), w, **UP).feats, (40, 4), (5, 3, 3, 3, 4)),
+    "generative": (lambda x, w: ops.generative_conv_transpose3d(COARSE.replace(feats=x), w).feats, (40, 4), (5, 2, 2, 2, 4)),
+    "normalized": (lambda x, w, b: ops.normalized_subm_conv3d(BASE.replace(feats=x), w, b).feats, (40, 4), (5, 3, 3, 3, 4), (5,)),
+    "sum_pool3d": (lambda x: ops.sum_pool3d(BASE.replace(feats=x)).feats, (40, 3)),
+    "avg_pool3d": (lambda x: ops.avg_pool3d(BASE.replace(feats=x)).feats, (40, 3)),
+    "max_pool3d": (lambda x: ops.max_pool3d(BASE.replace(feats=x), kernel_size=3, stride=1).feats, (40, 3)),
+    "pool_transpose3d": (lambda x: ops.pool_transpose3d(COARSE.replace(feats=x), **UP).feats, (40, 3)),
+    "trilinear": (lambda x: ops.trilinear_upsample3d(COARSE.replace(feats=x)).feats, (40, 3)),
+    "global_sum_pool": (lambda x: ops.global_sum_pool(BASE.replace(feats=x)), (40, 3)),
+    "global_avg_pool": (lambda x: ops.global_avg_pool(BASE.replace(feats=x)), (40, 3)),
+    "global_max_pool": (lambda x: ops.global_max_pool(BASE.replace(feats=x)), (40, 3)),
+    "linear": (lambda x, w, b: ops.linear(BASE.replace(feats=x), w, b).feats, (40, 4), (5, 4), (5,)),
+    "relu": (lambda x: ops.relu(BASE.replace(feats=x)).feats, (40, 4)),
+    "sigmoid": (lambda x: ops.sigmoid(BASE.replace(feats=x)).feats, (40, 4)),
+    "silu": (lambda x: ops.silu(BASE.replace(feats=x)).feats, (40, 4)),
+    "tanh": (lambda x: ops.tanh(BASE.replace(feats=x)).feats, (40, 4)),
+    "leaky_relu": (lambda x: ops.leaky_relu(BASE.replace(feats=x)).feats, (40, 4)),
+    "gelu": (lambda x: ops.gelu(BASE.replace(feats=x)).feats, (40, 4)),
+    "gelu_tanh": (lambda x: ops.gelu(BASE.replace(feats=x), approximate="tanh").feats, (40, 4)),
+    "gelu_fast": (lambda x: ops.gelu(BASE.replace(feats=x), approximate="fast").feats, (40, 4)),
+    "softplus": (lambda x: ops.softplus(BASE.replace(feats=x)).feats, (40, 4)),
+    "batch_norm": (lambda x, w, b: ops.batch_norm(BASE.replace(feats=x), weight=w, bias=b).feats, (40, 4), (4,), (4,)),
+    "layer_norm": (lambda x, w, b: ops.layer_norm(BASE.replace(feats=x), weight=w, bias=b).feats, (40, 4), (4,), (4,)),
+    "rms_norm": (lambda x, w: ops.rms_norm(BASE.replace(feats=x), weight=w).feats, (40, 4), (4,)),
+    "sparse_add": (lambda a, b: ops.sparse_add(BASE.replace(feats=a), SIDE.replace(feats=b)).feats, (40, 3), (30, 3)),
+    "sparse_mul": (lambda a, b: ops.sparse_mul(BASE.replace(feats=a), SIDE.replace(feats=b)).feats, (40, 3), (30, 3)),
+    "sparse_cat": (lambda a, b: ops.sparse_cat_aligned(BASE.replace(feats=a), SIDE.replace(feats=b), join="outer").feats, (40, 3), (30, 2)),
+    "reindex_sparse": (lambda a: ops.reindex_sparse(BASE.replace(feats=a), SIDE, fill=2.0).feats, (40, 3)),
+    "prune": (lambda a: ops.prune(BASE.replace(feats=a), ROWS).feats, (40, 3)),
+    "crop": (lambda a: ops.crop(BASE.replace(feats=a), min_coord=(-1, -9, -9), max_coord=(1, 9, 9)).feats, (40, 3)),
+    "gather_neighbors": (lambda a: ops.gather_neighbor_features(a, NEAR), (40, 3)),
+    "voxelize": (lambda f: ops.voxelize(POINTS, f, 0.7).feats, (40, 3)),
+    "interpolate": (lambda f: ops.devoxelize(POINTS, VOXELS.replace(feats=f), 0.7), (VOXELS.capacity, 3)),
+}
+
+
+def close(a, b):
+    a, b = np.array(a), np.array(b)
+    assert a.shape == b.shape
+    finite = np.isfinite(b)
+    assert (np.isfinite(a) == finite).all()
+    scale = max(np.abs(b[finite]).max(initial=0), 1)
+    assert np.abs(a[finite] - b[finite]).max(initial=0) <= 1e-5 * scale
+
+
+# MLX compiles C++ for what it fuses, which takes seconds: a choice goes through mx.compile, all through the same composed
+# operations without it.
+COMPILED = ["conv3d", "conv_transpose3d", "max_pool3d", "global_avg_pool", "layer_norm", "sparse_add", "voxelize"]
+
+
+@pytest.fixture
+def composed(monkeypatch):
+    def switch(on):
+        monkeypatch.setattr(_autodiff_mlx, "_traced", lambda arrays: True) if on else monkeypatch.undo()
+
+    return switch
+
+
+@pytest.mark.parametrize("name", COMPILED)
+def test_compiled_equals_c(name):
+    function, *shapes = CASES[name]
+    inputs = [array(*shape) for shape in shapes]
+    close(mx.compile(function)(*inputs), function(*inputs))
+
+
+@pytest.mark.parametrize("name", list(CASES))
+def test_composed_equals_c(name, composed):
+    function, *shapes = CASES[name]
+    inputs = [array(*shape) for shape in shapes]
+    want = function(*inputs)
+    composed(True)
+    close(function(*inputs), want)
+
+
+@pytest.mark.parametrize("name", list(CASES))
+def test_gradients_of_c_and_of_the_composed_operation(name, composed):
+    function, *shapes = CASES[name]
+    inputs = [array(*shape) for shape in shapes]
+    y = function(*inputs)
+    direction = array(*y.shape)
+    mx.eval(y, direction)
+
+    def loss(*arrays):
+        return (mx.where(mx.isinf(y), 0, function(*arrays)) * direction).sum()
+
+    everything = list(range(len(inputs)))
+    ours = mx.grad(loss, everything)(*inputs)
+    mx.eval(ours)
+    composed(True)
+    theirs = mx.grad(loss, everything)(*inputs)
+    mx.eval(theirs)
+    composed(False)
+    ours, theirs = (found if isinstance(found, (list, tuple)) else [found] for found in (ours, theirs))
+    for a, b in zip(ours, theirs):
+        close(a, b)
+    # Along a direction: the forward-mode product agrees with the gradient.
+    if name not in ("max_pool3d", "global_max_pool"):
+        tangents = [array(*shape) for shape in shapes]
+        _, (moved,) = mx.jvp(function, inputs, tangents)
+        inside = mx.where(mx.isinf(y), 0, moved * direction).sum().item()
+        across = sum((g * t).sum().item() for g, t in zip(ours, tangents))
+        assert abs(inside - across) <= 2e-4 * max(abs(inside), abs(across), 1)
+
+
+def test_worked_example():
+    x = SparseTensor(mx.array([[0, i, 0, 0] for i in range(3)], dtype=mx.int32), mx.array([[1.0], [2.0], [3.0]]))
+    w = mx.array([1.0, 2.0, 3.0]).reshape(1, 3, 1, 1, 1)
+
+    def conv(feats, weight):
+        return ops.subm_conv3d(x.replace(feats=feats), weight, kernel_size=(3, 1, 1)).feats
+
+    dx, dw = mx.grad(lambda f, v: conv(f, v).sum(), [0, 1])(x.feats, w)
+    assert dx[:, 0].tolist() == [3, 6, 5] and dw.reshape(-1).tolist() == [3, 6, 5]
+    _, (moved,) = mx.jvp(conv, [x.feats, w], [mx.ones((3, 1)), mx.ones(w.shape)])
+    assert moved[:, 0].tolist() == [8, 12, 8]
+
+    def pool(feats):
+        return ops.max_pool3d(x.replace(feats=feats), kernel_size=(3, 1, 1), stride=1).feats
+
+    tied = mx.array([[2.0], [2.0], [1.0]])
+    _, (grad,) = mx.vjp(pool, [tied], [mx.ones((3, 1))])
+    assert grad[:, 0].tolist() == [1, 2, 0]
+    _, (moved,) = mx.jvp(pool, [tied], [mx.array([[10.0], [20.0], [30.0]])])
+    assert moved[:, 0].tolist() == [10, 10, 20]
+
+
+def test_compiled_gradient():
+    function, *shapes = CASES["subm_conv3d"]
+    inputs = [array(*shape) for shape in shapes]
+    gradient = mx.grad(lambda *arrays: (function(*arrays) ** 2).sum(), [0, 1, 2])
+    for a, b in zip(mx.compile(gradient)(*inputs), gradient(*inputs)):
+        close(a, b)
+
+
+def test_identity_is_the_same_when_compiled():
+    seen = []
+
+    def function(feats):
+        y = ops.conv3d(BASE.replace(feats=feats), mx.ones((2, 3, 3, 3, 4)), stride=2)
+        seen.append(y)
+        return y.feats
+
+    function(mx.ones((40, 4)))
+    mx.compile(function)(mx.ones((40, 4)))
+    assert seen[0].same_coords(seen[1]) and seen[0].stride == seen[1].stride == (2, 2, 2)
+
+
+def test_coordinates_must_be_constants():
+    def function(coords):
+        return SparseTensor(coords, mx.ones((40, 1))).feats
+
+    with pytest.raises(RuntimeError, match="must be constants"):
+        mx.compile(function)(COORDS)
