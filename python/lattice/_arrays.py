@@ -19,6 +19,8 @@ NAMES = {
 CODES = {name: code for code, name in NAMES.items()}
 FLOATS = (F32, F16, BF16)
 
+_LETTERS = {F32: "f", F64: "d", I32: "i", I64: "q", U8: "B", U32: "I", I16: "h", F16: "H", BF16: "H"}
+
 _VIEW = ffi.typeof("lat_array_view *")
 _CHARS = ffi.typeof("char *")
 _VOID = ffi.typeof("void *")
@@ -362,7 +364,7 @@ class MlxLibrary(Library):
             drop(None)
             return mx.zeros(shape, dtype=self.objects.get(dtype, mx.float32))
         # MLX keeps its arrays in memory of its own: this is the one copy. Halves travel as their bit patterns.
-        letter = {F32: "f", F64: "d", I32: "i", I64: "q", U8: "B", U32: "I", I16: "h", F16: "H", BF16: "H"}[dtype]
+        letter: Any = _LETTERS[dtype]
         memory = memoryview(held_buffer(data, n, drop)).cast("B")
         array = mx.array(memory.cast(letter, shape) if len(shape) else memory.cast(letter))
         if dtype in (F16, BF16):
@@ -404,7 +406,7 @@ class BufferLibrary(Library):
     name = "buffer"
 
     def view(self, array: Any) -> Tuple[Any, Any]:
-        memory = memoryview(array)
+        memory: Any = memoryview(array)
         code = _FORMATS.get(memory.format.lstrip("@="))
         if code is None or ITEM_BYTES[code] != memory.itemsize:
             raise ValueError(f"array: buffer format: got {memory.format!r}, expected a float or integer one")
@@ -428,7 +430,7 @@ class BufferLibrary(Library):
             for length in reversed(shape):
                 kind = kind * length
             return memoryview(kind())
-        letter = {F32: "f", F64: "d", I32: "i", I64: "q", U8: "B", U32: "I", I16: "h", F16: "H", BF16: "H"}[dtype]
+        letter: Any = _LETTERS[dtype]
         memory = memoryview(held_buffer(data, n, drop)).cast("B").cast(letter, shape)
         return memory if writable else memory.toreadonly()
 
@@ -523,7 +525,7 @@ def _capsule_destructor() -> Any:
 
     api = _python_api()
 
-    @ctypes.PYFUNCTYPE(None, ctypes.c_void_p)
+    @ctypes.PYFUNCTYPE(None, ctypes.c_void_p)  # type: ignore[untyped-decorator]
     def destroy(address: int) -> None:
         capsule = ctypes.cast(address, ctypes.py_object)
         if api.PyCapsule_IsValid(capsule, _LENT):

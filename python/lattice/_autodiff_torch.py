@@ -7,7 +7,7 @@ import torch
 from torch.autograd.function import once_differentiable
 
 
-class _Apply(torch.autograd.Function):
+class _Apply(torch.autograd.Function):  # type: ignore[misc]
     @staticmethod
     def forward(ctx: Any, operation: Any, *arrays: Any) -> Any:  # type: ignore[override]
         ctx.operation = operation
@@ -15,7 +15,7 @@ class _Apply(torch.autograd.Function):
         return operation.forward(*arrays)
 
     @staticmethod
-    @once_differentiable  # type: ignore[misc]
+    @once_differentiable  # type: ignore[misc,untyped-decorator]
     def backward(ctx: Any, grad: Any) -> Any:  # type: ignore[override]
         arrays = ctx.saved_tensors
         needs = ctx.needs_input_grad[1:]
@@ -24,7 +24,7 @@ class _Apply(torch.autograd.Function):
             found = operation.backward(grad, arrays, needs)
         else:
             found = _by_formula(operation, arrays, grad, needs)
-        grads = []
+        grads: List[Any] = []
         for array, need, value in zip(arrays, needs, found):
             if not need or value is None:
                 grads.append(None)

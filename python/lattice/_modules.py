@@ -327,8 +327,8 @@ class _Packed(Common):
         return found[1]  # type: ignore[no-any-return]
 
     def __getstate__(self) -> Any:
-        state = super().__getstate__() if hasattr(super(), "__getstate__") else self.__dict__
-        state = dict(state)
+        inherited: Any = super()
+        state = dict(inherited.__getstate__() if hasattr(inherited, "__getstate__") else self.__dict__)
         state.pop("_packed_weight", None)
         return state
 

@@ -70,6 +70,7 @@ class Entry:
         self.arrays: Dict[str, Any] = {}
         self.active: Dict[str, Any] = {}
         self.relations: Dict[Any, Any] = {}
+        self.key: Tuple[int, Triple, int] = (-1, self.stride, -1)
 
     def array(self, of: Library) -> Any:
         """The rows in a library: the caller's own array where it is of that library."""

@@ -5,7 +5,7 @@ from typing import Any, Optional
 
 from .._arrays import F16, F32, Library, Views, common_library, library_of
 from .._library import check, context, ffi, lib, options
-from .types import IntOrTriple, triple
+from .types import IntOrTriple, Triple, triple
 
 try:
     from typing import Literal
@@ -28,6 +28,17 @@ class QuantizedWeight:
         "weight", "scales", "biases", "group_size", "bits", "in_channels", "out_channels", "kernel_size", "layout",
         "_handle", "_library", "__weakref__",
     )  # fmt: skip
+    weight: Any
+    scales: Any
+    biases: Any
+    group_size: int
+    bits: int
+    in_channels: int
+    out_channels: int
+    kernel_size: Triple
+    layout: str
+    _handle: Any
+    _library: Library
 
     def __init__(
         self,

@@ -526,7 +526,9 @@ def neighbors_of_sets(kind: str, sources: Any, queries: Any, of: Library, opts: 
         of.borrow(make_view(data, I32, (n,)), handle) for data in (edges.query_rows, edges.source_rows, edges.neighbor_ids)
     ]
     relation = NeighborRelation(
-        *lists,
+        lists[0],
+        lists[1],
+        lists[2],
         of.borrow(make_view(edges.squared_distances, F32, (n,)), handle),
         row_offsets=narrow(of, edges.row_offsets, edges.n_queries + 1, handle),
         n_query_capacity=int(edges.n_queries),

@@ -10,7 +10,7 @@ from .._arrays import library_of
 from .._library import check, context, ffi, lib
 
 
-class _GatherCells(torch.autograd.Function):
+class _GatherCells(torch.autograd.Function):  # type: ignore[misc]
     @staticmethod
     def forward(ctx: Any, dense: Any, feats: Any, tensor: Any, opts: Any, keep: Any) -> Any:  # type: ignore[override]
         ctx.parts = (tensor, opts, keep)
@@ -18,7 +18,7 @@ class _GatherCells(torch.autograd.Function):
         return feats
 
     @staticmethod
-    @once_differentiable  # type: ignore[misc]
+    @once_differentiable  # type: ignore[misc,untyped-decorator]
     def backward(ctx: Any, grad: Any) -> Any:  # type: ignore[override]
         of = library_of(grad)
         tensor, opts, _ = ctx.parts
