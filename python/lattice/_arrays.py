@@ -77,7 +77,7 @@ class Library:
     """One array library. `name` is how messages call it."""
 
     name = "array"
-    differentiable = False
+    stays = False  # whether an array's memory stays where it is, as `address` tells
 
     def view(self, array: Any) -> Tuple[Any, Any]:
         """A borrowed `lat_array_view *` of an array and an object that keeps its memory alive."""
@@ -107,6 +107,10 @@ class Library:
 
     def shape(self, array: Any) -> Tuple[int, ...]:
         return tuple(array.shape)
+
+    def address(self, array: Any) -> int:
+        """Where the memory of an array of a library with `stays` lies; 0 where that cannot change."""
+        return 0
 
     def rows(self, array: Any, start: int, end: int) -> Any:
         """Rows start to end of an array."""
@@ -166,6 +170,7 @@ class _Holder:
 
 class NumpyLibrary(Library):
     name = "numpy"
+    stays = True
 
     def __init__(self) -> None:
         import numpy
@@ -242,7 +247,7 @@ class NumpyLibrary(Library):
 
 class TorchLibrary(Library):
     name = "torch"
-    differentiable = True
+    stays = True
 
     def __init__(self) -> None:
         import torch
@@ -260,6 +265,9 @@ class TorchLibrary(Library):
                 f"array: dtype: got {array.dtype}, expected a float32, float16, bfloat16, float64 or integer tensor"
             )
         return code
+
+    def address(self, array: Any) -> int:
+        return int(array.data_ptr())  # `array.data = other` exchanges it
 
     def view(self, array: Any) -> Tuple[Any, Any]:
         if array.device.type != "cpu":
@@ -310,7 +318,6 @@ class TorchLibrary(Library):
 
 class MlxLibrary(Library):
     name = "mlx"
-    differentiable = True
 
     def __init__(self) -> None:
         import mlx.core as mx

@@ -11,7 +11,7 @@ from typing import Any, Callable, List, Optional, Sequence, Tuple
 from ._arrays import Library, common_library, is_contiguous
 from ._library import NULL, check, context, ffi, lib
 from ._math import math_of
-from .core.sparse import Batch, SparseTensor, c_tensor, feats_of, make, own_tensor, place_of
+from .core.sparse import Batch, SparseTensor, c_tensor, cached_c_tensor, feats_of, make, own_tensor, place_of
 
 _TENSOR_OUT = ffi.typeof("lat_tensor **")
 _ARRAY_OUT = ffi.typeof("lat_array **")
@@ -22,7 +22,7 @@ Place = Tuple[Any, Batch]
 class Operation:
     """One call. `tensors` come first among its arrays, then the `params` that are not None."""
 
-    __slots__ = ("name", "of", "shells", "present", "call", "c_backward", "c_jvp", "formula", "dense", "result")
+    __slots__ = ("name", "of", "shells", "ready", "present", "call", "c_backward", "c_jvp", "formula", "dense", "result")
 
     def __init__(
         self,
@@ -40,6 +40,7 @@ class Operation:
         self.of = of
         # Without their features: an operation that waits for its backward must not hold arrays that autograd frees.
         self.shells = [make(None, x._entry, x._manager, x._batch, of) for x in tensors]
+        self.ready: Any = tensors if of.stays else None
         self.present = [p is not None for p in params]
         self.call = call
         self.c_backward = backward
@@ -50,10 +51,17 @@ class Operation:
 
     def _inputs(self, arrays: Sequence[Any]) -> Tuple[List[Any], List[Any], List[Any]]:
         handles, views, kept = [], [], []
-        for shell, array in zip(self.shells, arrays):
-            handle, keep = c_tensor(shell, array)
-            handles.append(handle)
-            kept.append(keep)
+        ready, self.ready = self.ready, None
+        if ready is not None:  # the first call, on the tensors' own features
+            for x in ready:
+                handle, keep = cached_c_tensor(x)
+                handles.append(handle)
+                kept.append(keep)
+        else:
+            for shell, array in zip(self.shells, arrays):
+                handle, keep = c_tensor(shell, array)
+                handles.append(handle)
+                kept.append(keep)
         rest = iter(arrays[len(self.shells) :])
         for there in self.present:
             if there:
@@ -152,7 +160,10 @@ def run(
         entry, batch = place()
     else:
         entry, batch = x._entry, x._batch
-    return make(feats, entry, x._manager, batch, of)
+    y = make(feats, entry, x._manager, batch, of)
+    if result is not None and of.stays:
+        y._c = (result, result, of.address(feats))
+    return y
 
 
 def grads_list(grads: Any, *names: str) -> List[Any]:

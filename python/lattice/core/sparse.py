@@ -61,13 +61,14 @@ class SparseTensor:
     arrays of two libraries. Immutable; the arrays are kept as they are (`x.feats is feats`).
     """
 
-    __slots__ = ("_feats", "_entry", "_manager", "_batch", "_library", "_key", "__weakref__")
+    __slots__ = ("_feats", "_entry", "_manager", "_batch", "_library", "_key", "_c", "__weakref__")
     _feats: Any
     _entry: Entry
     _manager: CoordinateManager
     _batch: Batch
     _library: Library
     _key: Optional[CoordinateMapKey]
+    _c: Any  # the C tensor over these very features and what keeps it valid, or None
 
     def __init__(
         self,
@@ -329,6 +330,7 @@ def _set(x: SparseTensor, feats: Any, entry: Entry, manager: CoordinateManager, 
     x._batch = batch
     x._library = of
     x._key = None
+    x._c = None
 
 
 def make(feats: Any, entry: Entry, manager: CoordinateManager, batch: Batch, of: Library) -> SparseTensor:
@@ -390,6 +392,17 @@ def c_tensor(x: SparseTensor, feats: Any) -> Tuple[Any, Any]:
     lib.lat_array_release(array[0])
     check(status)
     return own_tensor(out[0]), (view, keep)
+
+
+def cached_c_tensor(x: SparseTensor) -> Tuple[Any, Any]:
+    """c_tensor of x itself, kept on it where the library's arrays stay where they are."""
+    found = x._c
+    if found is not None and x._library.address(x._feats) == found[2]:
+        return found[0], found[1]
+    handle, keep = c_tensor(x, x._feats)
+    if keep is not None and x._library.stays:
+        x._c = (handle, keep, x._library.address(x._feats))
+    return handle, keep
 
 
 def feats_of(of: Library, tensor: Any) -> Any:

@@ -1,6 +1,7 @@
 """Operations on features alone (semantics 6): linear, activations, norms, dropout."""
 from __future__ import annotations
 
+import functools
 import itertools
 from collections import OrderedDict
 from typing import Any, Callable, List, Optional
@@ -118,6 +119,11 @@ def _formula(code: int, alpha: float, beta: float, threshold: float) -> Callable
     return composed
 
 
+@functools.lru_cache(maxsize=64)
+def _activation_opts(alpha: float, beta: float, threshold: float) -> Any:
+    return options("lat_activation_opts", alpha=alpha, beta=beta, threshold=threshold)
+
+
 def _activate(
     op: str, x: SparseTensor, code: int, alpha: float = 0.0, beta: float = 1.0, threshold: float = 20.0
 ) -> SparseTensor:
@@ -126,7 +132,7 @@ def _activate(
     if code == 4 and alpha == 0.0:
         opts = None
     else:
-        opts = options("lat_activation_opts", alpha=float(alpha), beta=float(beta), threshold=float(threshold))
+        opts = _activation_opts(float(alpha), float(beta), float(threshold))
 
     def call(context: Any, tensors: Any, views: Any, out: Any) -> int:
         if opts is None:
