@@ -115,7 +115,7 @@ static lat_status look(problem_case *self, bench_result *result, lat_relation **
   lat_status status = problem_case_run(self, &output);
   if (status) return status;
   result->n_in = lat_array_as_view(self->item.op == PROBLEM_VOXELIZE ? self->points : self->rows).shape[0];
-  result->n_out = problem_result_rows(&output);
+  result->n_out = self->grad_out ? lat_array_as_view(self->grad_out).shape[0] : problem_result_rows(&output);
   result->edges = output.neighbors ? lat_neighbors_edges(output.neighbors).n_edges : -1;
   if (problem_case_has_relation(self)) status = problem_case_relation(self, relation);
   if (*relation) result->edges = lat_relation_n_edges(*relation);

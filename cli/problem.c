@@ -33,6 +33,8 @@ static const named_value level_names[] = {{"auto", LAT_CPU_LEVEL_AUTO},     {"sc
                                           {"avx512", LAT_CPU_LEVEL_AVX512}, {NULL, 0}};
 static const named_value peer_names[] = {{"none", PROBLEM_PEER_NONE}, {"naive", PROBLEM_PEER_NAIVE}, {NULL, 0}};
 
+static const named_value grad_names[] = {
+    {"none", PROBLEM_GRAD_NONE}, {"x", PROBLEM_GRAD_X}, {"weight", PROBLEM_GRAD_WEIGHT}, {NULL, 0}};
 static const named_value support_names[] = {{"floor", LAT_SUPPORT_FLOOR}, {"reach", LAT_SUPPORT_REACH}, {NULL, 0}};
 static const named_value conv_modes[] = {{"forward", LAT_RELATION_FORWARD}, {"target", LAT_RELATION_TARGET}, {NULL, 0}};
 static const named_value relation_modes[] = {
@@ -82,12 +84,13 @@ typedef enum key_bit {
   KEY_LEVEL = 1 << 18,
   KEY_THREADS = 1 << 19,
   KEY_PEER = 1 << 20,
-  KEY_SUPPORT = 1 << 21
+  KEY_SUPPORT = 1 << 21,
+  KEY_GRAD = 1 << 22
 } key_bit;
 
 #define KEYS_COMMON                                                                                                    \
   (KEY_SCENE | KEY_SCAN | KEY_VOXEL | KEY_DENSITY | KEY_N | KEY_BATCH | KEY_SEED | KEY_LEVEL | KEY_THREADS)
-#define KEYS_WEIGHTED (KEY_CIN | KEY_COUT | KEY_TYPE | KEY_WEIGHTS)
+#define KEYS_WEIGHTED (KEY_CIN | KEY_COUT | KEY_TYPE | KEY_WEIGHTS | KEY_GRAD)
 #define KEYS_FEATURE (KEY_CIN | KEY_TYPE)
 #define KEYS_GEOMETRY (KEY_KERNEL | KEY_STRIDE | KEY_PADDING | KEY_DILATION | KEY_SUPPORT)
 
@@ -165,6 +168,7 @@ static const key_rule keys[] = {
     {"neighbors", KEY_NEIGHBORS, KIND_COUNT, FIELD(neighbors), 0, INT32_MAX, NULL},
     {"type", KEY_TYPE, KIND_NAME, FIELD(type), 0, 0, type_names},
     {"weights", KEY_WEIGHTS, KIND_NAME, FIELD(weights), 0, 0, weights_names},
+    {"grad", KEY_GRAD, KIND_NAME, FIELD(grad), 0, 0, grad_names},
     {"scene", KEY_SCENE, KIND_NAME, FIELD(scene), 0, 0, scene_names},
     {"scan", KEY_SCAN, KIND_PATH, FIELD(scan), 0, 0, NULL},
     {"voxel", KEY_VOXEL, KIND_REAL, FIELD(voxel), 1e-9, 1e9, NULL},
@@ -396,6 +400,9 @@ static lat_status settle(problem *item, uint32_t seen) {
   if (item->peer == PROBLEM_PEER_NAIVE && item->type != LAT_DTYPE_F32) {
     return lat_fail(LAT_STATUS_INVALID_ARGUMENT, "problem: peer=naive takes float32 features: got '%s', expected f32",
                     name_of(type_names, (int32_t)item->type));
+  }
+  if (item->peer == PROBLEM_PEER_NAIVE && item->grad) {
+    return lat_fail(LAT_STATUS_INVALID_ARGUMENT, "problem: peer=naive has no gradient: got grad, expected none");
   }
   problem_weights dense = dense_weights(item->type);
   if (!(seen & KEY_WEIGHTS)) item->weights = dense;

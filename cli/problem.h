@@ -43,6 +43,9 @@ typedef enum problem_weights {
   PROBLEM_WEIGHTS_INT4
 } problem_weights;
 
+/// What runs: the operator, or its gradient by the features or by the weight.
+typedef enum problem_grad { PROBLEM_GRAD_NONE, PROBLEM_GRAD_X, PROBLEM_GRAD_WEIGHT } problem_grad;
+
 /// Where the rows and points come from.
 typedef enum problem_scene {
   PROBLEM_SCENE_RANDOM,     ///< n distinct random voxels of a box around the origin
@@ -68,6 +71,7 @@ typedef struct problem {
   lat_support support;
   lat_dtype type; ///< LAT_DTYPE_F32, LAT_DTYPE_F16 or LAT_DTYPE_BF16
   problem_weights weights;
+  problem_grad grad; ///< of conv3d, subm_conv3d and linear
   problem_scene scene;
   char scan[PROBLEM_PATH_BYTES]; ///< file of PROBLEM_SCENE_SCAN, else ""
   double voxel;                  ///< voxel size, in the unit of the points

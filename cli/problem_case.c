@@ -11,7 +11,7 @@
   } while (0)
 
 /// Streams of the random generator.
-enum { STREAM_FEATS = 1, STREAM_OTHER, STREAM_WEIGHT, STREAM_BIAS, STREAM_SCALE };
+enum { STREAM_FEATS = 1, STREAM_OTHER, STREAM_WEIGHT, STREAM_BIAS, STREAM_SCALE, STREAM_GRAD };
 
 lat_status problem_context_create(const problem *item, lat_context **out) {
   lat_context_opts opts = LAT_CONTEXT_OPTS_INIT;
@@ -155,23 +155,6 @@ done:
   return status;
 }
 
-lat_status problem_case_create(lat_context *context, const problem *item, problem_case *out) {
-  problem_case self = {.item = *item, .context = context};
-  lat_status status;
-  TRY(make_rows(&self), done);
-  if (has_features(item)) TRY(make_feats(&self), done);
-  if (is_weighted(item)) TRY(make_weights(&self), done);
-  if (is_norm(item)) {
-    TRY(draw(&self, item->type, 1, &item->c_in, STREAM_SCALE, &self.scale), done);
-    TRY(draw(&self, item->type, 1, &item->c_in, STREAM_BIAS, &self.bias), done);
-  }
-  TRY(problem_case_refresh(&self), done);
-done:
-  if (status) problem_case_release(&self); // leaves it empty
-  *out = self;
-  return status;
-}
-
 void problem_case_release(problem_case *self) {
   lat_tensor_release(self->x);
   lat_tensor_release(self->other);
@@ -179,7 +162,7 @@ void problem_case_release(problem_case *self) {
   lat_coords_release(self->other_coords);
   lat_quantized_weight_release(self->packed);
   lat_array *arrays[] = {self->rows,        self->points, self->batches, self->feats, self->other_rows,
-                         self->other_feats, self->weight, self->bias,    self->scale};
+                         self->other_feats, self->weight, self->bias,    self->scale, self->grad_out};
   for (size_t i = 0; i < sizeof arrays / sizeof arrays[0]; i++) lat_array_release(arrays[i]);
   *self = (problem_case){0};
 }
@@ -247,9 +230,40 @@ static lat_status run_weighted(const problem_case *self, lat_tensor **out) {
                                          : lat_subm_conv3d(self->context, self->x, &weight, &bias, &opts, out);
 }
 
+static lat_status run_gradient(const problem_case *self, lat_array **out) {
+  lat_array_view grad_out = lat_array_as_view(self->grad_out);
+  lat_weight weight = weight_of(self);
+  lat_conv3d_opts opts = conv_opts(self);
+  lat_conv3d_backward_opts backward = LAT_CONV3D_BACKWARD_OPTS_INIT;
+  lat_conv_grads grads = {NULL, NULL, NULL};
+  lat_status status;
+  backward.forward = &opts;
+  backward.grads = self->item.grad == PROBLEM_GRAD_X ? LAT_GRAD_X : LAT_GRAD_WEIGHT;
+  if (self->item.op == PROBLEM_LINEAR) {
+    status = lat_linear_backward(self->context, self->x, &weight, &grad_out, backward.grads, &grads);
+  } else if (self->item.op == PROBLEM_CONV3D) {
+    status = lat_conv3d_backward(self->context, self->x, &weight, &grad_out, &backward, &grads);
+  } else {
+    status = lat_subm_conv3d_backward(self->context, self->x, &weight, &grad_out, &backward, &grads);
+  }
+  *out = grads.x ? grads.x : grads.weight;
+  return status;
+}
+
+/// The shape of the gradient is that of the result.
+static lat_status make_grad_out(problem_case *self) {
+  lat_tensor *y = NULL;
+  lat_status status = run_weighted(self, &y);
+  if (status) return status;
+  const int64_t shape[2] = {lat_tensor_count(y), lat_tensor_channels(y)};
+  status = draw(self, lat_tensor_dtype(y), 2, shape, STREAM_GRAD, &self->grad_out);
+  lat_tensor_release(y);
+  return status;
+}
+
 lat_status problem_case_algorithm(const problem_case *self, char *name, size_t name_bytes) {
   name[0] = '\0';
-  if (!is_weighted(&self->item)) return LAT_STATUS_OK;
+  if (!is_weighted(&self->item) || self->item.grad == PROBLEM_GRAD_WEIGHT) return LAT_STATUS_OK;
   lat_weight weight = weight_of(self);
   lat_conv3d_opts opts = conv_opts(self); // a linear layer is a convolution by its kernel of size 1
   return lat_conv3d_algorithm(self->context, self->x, &weight, &opts, name, name_bytes);
@@ -289,6 +303,24 @@ static lat_status run_knn(const problem_case *self, lat_neighbors **out) {
   return lat_neighbors_create_knn(self->context, self->coords, NULL, &opts, out);
 }
 
+lat_status problem_case_create(lat_context *context, const problem *item, problem_case *out) {
+  problem_case self = {.item = *item, .context = context};
+  lat_status status;
+  TRY(make_rows(&self), done);
+  if (has_features(item)) TRY(make_feats(&self), done);
+  if (is_weighted(item)) TRY(make_weights(&self), done);
+  if (is_norm(item)) {
+    TRY(draw(&self, item->type, 1, &item->c_in, STREAM_SCALE, &self.scale), done);
+    TRY(draw(&self, item->type, 1, &item->c_in, STREAM_BIAS, &self.bias), done);
+  }
+  TRY(problem_case_refresh(&self), done);
+  if (item->grad) TRY(make_grad_out(&self), done);
+done:
+  if (status) problem_case_release(&self); // leaves it empty
+  *out = self;
+  return status;
+}
+
 lat_status problem_case_run(const problem_case *self, problem_result *out) {
   const problem *item = &self->item;
   lat_kernel_opts kernel = kernel_opts(item);
@@ -297,7 +329,7 @@ lat_status problem_case_run(const problem_case *self, problem_result *out) {
   case PROBLEM_CONV3D:
   case PROBLEM_SUBM_CONV3D:
   case PROBLEM_LINEAR:
-    return run_weighted(self, &out->tensor);
+    return item->grad ? run_gradient(self, &out->array) : run_weighted(self, &out->tensor);
   case PROBLEM_POOL3D:
     return lat_pool3d(self->context, self->x, (lat_pool_mode)item->mode, &kernel, &out->tensor);
   case PROBLEM_GLOBAL_POOL:

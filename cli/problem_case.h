@@ -21,6 +21,7 @@ typedef struct problem_case {
   lat_array *weight;            ///< `(c_out, kx, ky, kz, c_in)`, linear `(c_out, c_in)`
   lat_array *bias;              ///< `(c_out,)`; norms: shift `(c_in,)`
   lat_array *scale;             ///< norms: `(c_in,)`
+  lat_array *grad_out;          ///< gradient of the result, of problems with grad
   lat_quantized_weight *packed; ///< `weight` packed, for weights=int8 and int4
 
   lat_coords *coords;       ///< set of `rows`
@@ -31,7 +32,7 @@ typedef struct problem_case {
 /// What one run gave; exactly one member is not NULL.
 typedef struct problem_result {
   lat_tensor *tensor;
-  lat_array *array;       ///< global_pool, devoxelize
+  lat_array *array;       ///< global_pool, devoxelize, gradients
   lat_relation *relation; ///< relation
   lat_neighbors *neighbors;
 } problem_result;
