@@ -96,10 +96,12 @@ static void check_outer_case(const checker *c, int64_t n_pairs, int64_t c_in, in
   int64_t x_floats = n_x > 0 ? (n_x - 1) * x_stride + c_in : 0, g_floats = n_g > 0 ? (n_g - 1) * g_stride + c_out : 0;
   int64_t y_floats = c_in > 0 ? (c_in - 1) * y_stride + c_out : 0;
   float *x = guarded_alloc((size_t)x_floats * sizeof *x), *g = guarded_alloc((size_t)g_floats * sizeof *g);
-  int32_t *in_rows = guarded_alloc((size_t)n_pairs * sizeof *in_rows);
+  int64_t n_ahead = n_pairs + (gathers ? random_below(60) : 0);
+  int32_t *in_rows = guarded_alloc((size_t)n_ahead * sizeof *in_rows);
   uint16_t *out_rows = guarded_alloc((size_t)n_pairs * sizeof *out_rows);
   fill_floats(x, x_floats);
   fill_floats(g, g_floats);
+  for (int64_t p = n_pairs; p < n_ahead; p++) in_rows[p] = (int32_t)random_below(n_x);
   for (int64_t p = 0; p < n_pairs; p++) {
     in_rows[p] = (int32_t)(p == 0 ? n_x - 1 : random_below(n_x));
     out_rows[p] = (uint16_t)(p == 0 ? n_g - 1 : random_below(n_g));
@@ -117,6 +119,7 @@ static void check_outer_case(const checker *c, int64_t n_pairs, int64_t c_in, in
                                  .g_stride = g_stride,
                                  .out_rows = gathers ? out_rows : NULL,
                                  .n_pairs = n_pairs,
+                                 .n_ahead = gathers ? n_ahead : 0,
                                  .c_in = c_in,
                                  .c_out = c_out,
                                  .y = y[i],
@@ -133,6 +136,25 @@ static void check_outer_gemm_f32(const checker *c) {
     for (int64_t c_out = 0; c_out <= 5 * c->level->lanes + 1; c_out++) {
       check_outer_case(c, random_below(12), c_in, c_out, (c_in + c_out) % 2 == 0);
     }
+  }
+}
+
+static void check_gather_rows_f32(const checker *c) {
+  for (int64_t channels = 0; channels <= 3 * c->level->lanes + 1; channels++) {
+    int64_t n_rows = random_below(9), n_x = 1 + random_below(20), stride = channels + random_below(5);
+    float *x = guarded_alloc((size_t)(n_x * channels) * sizeof *x);
+    int32_t *in_rows = guarded_alloc((size_t)n_rows * sizeof *in_rows);
+    fill_floats(x, n_x * channels);
+    for (int64_t p = 0; p < n_rows; p++) in_rows[p] = (int32_t)(p == 0 ? n_x - 1 : random_below(n_x));
+    size_t bytes = (size_t)(n_rows > 0 ? (n_rows - 1) * stride + channels : 0) * sizeof(float);
+    float *y[2] = {guarded_output(bytes, 64), guarded_output(bytes, 0)};
+    memset(y[0], 1, bytes);
+    memset(y[1], 1, bytes);
+    c->scalar->gather_rows_f32(x, in_rows, n_rows, channels, y[0], stride);
+    c->level->gather_rows_f32(x, in_rows, n_rows, channels, y[1], stride);
+    assert_same_bytes("gather_rows_f32", y[1], y[0], bytes); // gaps between rows included
+    guarded_check("gather_rows_f32");
+    guarded_free_all();
   }
 }
 

@@ -1,10 +1,17 @@
 // Gradients of a convolution's weight and bias.
 //
-// Weight: the blocks of output rows are cut into parts whose number depends on the sizes alone. A task is one part under
-// one kernel element: it owns a private (depth, c_out) sum, depth = c_in / groups, goes through its blocks in order and adds
-// the outer products of every pair list, group by group. The parts of an element are then added in order and rounded once.
-// So the bits do not depend on which thread did what. Bias: the same with chunks of rows, in double.
-// The pulls of a normalized convolution are summed like a weight gradient whose x is one channel of ones.
+// Weight: the blocks of output rows are cut into parts whose number depends on the problem alone. A part owns private sums
+// (n_kernels, depth, c_out), depth = c_in / groups, goes through its blocks in order and adds the outer products of every
+// pair list, group by group. The parts are then added in order and rounded once. So the bits do not depend on which thread
+// did what; kernel elements do not meet, so a part may be split by them.
+//
+// Within a part a few blocks follow one another under each kernel element, so that the rows of these blocks and the sums of
+// the element stay in the caches. Rows of one or two cache lines are read where they lie; wider ones are copied for a
+// pass of pairs first, an odd number of lines apart: rows a power of two apart would share few sets of the L1 cache. Rows
+// of 16 bits are widened on the way.
+//
+// Bias: chunks of rows, in double. The pulls of a normalized convolution are summed like a weight gradient whose x is one
+// channel of ones.
 
 #include <math.h>
 
@@ -15,12 +22,20 @@
 #include "core/checked.h"
 #include "core/thread.h"
 
-/// Tasks that keep every thread busy, and floats that private sums may take beyond one part.
-#define WANTED_TASKS 64
+/// Most parts; pairs of a kernel element that make a part worth its sums; floats that private sums may take.
+#define MOST_PARTS 64
+#define PART_PAIRS 1024
 #define MOST_PART_FLOATS ((int64_t)1 << 22)
-/// Floats of rows that one kernel call goes through: they stay in the L1 cache from one tile to the next.
-#define PASS_FLOATS 6144
+/// Blocks that follow one another under a kernel element where the sums of all elements do not stay in the L2 cache.
+#define RUN_BLOCKS 4
+#define L2_FLOATS 32768
+/// Widest rows, of x and grad together, that are read where they lie.
+#define DIRECT_FLOATS 64
+/// Pairs that are copied and multiplied together, at most and at least.
+#define PASS_FLOATS 24576
 #define MIN_PASS_ROWS 32
+#define MAX_PASS_ROWS 128
+#define LINE_FLOATS 16
 /// Rows of a chunk of the bias sum.
 #define BIAS_CHUNK_ROWS 4096
 #define BIAS_TILE_FLOATS 4096
@@ -28,34 +43,20 @@
 typedef struct grad_job {
   const lat__conv_grad_desc *desc;
   const lat__cpu_kernels *kernels;
-  int64_t n_blocks, n_parts, pass_rows;
-  int64_t groups, depth; ///< depth = c_in / groups
-  int64_t kernel_floats; ///< depth * c_out
-  float *sums;           ///< (n_parts, n_kernels, depth, c_out)
-  const float *pulls;    ///< (n_kernels, c_out) sums of the pulls, or NULL
-  float *rows;           ///< (threads, pass_rows, c_in + c_out) widened rows; NULL: both sides are float32
+  int64_t n_blocks, n_parts, run_blocks;
+  int64_t n_shares;          ///< tasks of a part, each with some of the kernel elements
+  int64_t groups, depth;     ///< depth = c_in / groups
+  int64_t kernel_floats;     ///< depth * c_out
+  float *sums;               ///< (n_parts, n_kernels, depth, c_out)
+  const float *pulls;        ///< (n_kernels, c_out) sums of the pulls, or NULL
+  float *rows;               ///< for each worker pass_rows copied rows of x, then of grad; NULL: read where they lie
+  int64_t pass_rows;         ///< pairs of a pass
+  int64_t x_step, grad_step; ///< floats between copied rows
 } grad_job;
-
-static const void *row_at(lat_dtype dtype, const void *data, int64_t element) {
-  return (const char *)data + (size_t)element * lat_dtype_bytes(dtype);
-}
-
-/// `n` rows of a pass as float32: widened into `scratch` when the dtype is a 16-bit one. `rows` NULL: from row `first`.
-static const float *take_rows(const grad_job *job, lat_dtype dtype, const void *data, int64_t channels,
-                              const int32_t *rows, int64_t first, int64_t n, float *scratch) {
-  const void *from = row_at(dtype, data, first * channels);
-  if (dtype == LAT_DTYPE_F32) return from;
-  lat__cpu_widen_rows(job->kernels, dtype, from, rows, n, channels, scratch);
-  return scratch;
-}
 
 /// One kernel call for every group; `args` has what they share.
 static void run_groups(const grad_job *job, lat__outer_gemm_args args) {
   const lat__conv_grad_desc *desc = job->desc;
-  if (job->depth == 1 && job->groups == desc->c_out) {
-    job->kernels->depthwise_outer_f32(args.x, args.in_rows, args.g, args.out_rows, args.n_pairs, desc->c_out, args.y);
-    return;
-  }
   int64_t width = desc->c_out / job->groups;
   args.c_in = job->depth;
   args.c_out = width;
@@ -67,62 +68,93 @@ static void run_groups(const grad_job *job, lat__outer_gemm_args args) {
   }
 }
 
-/// sums += x^T g over `n` pairs of a block; the lists are NULL where row p meets row p.
-static void run_pass(const grad_job *job, const int32_t *in_rows, const uint16_t *local_rows, int64_t first_row,
-                     int64_t n, float *sums, float *scratch) {
+/// Copies `n` rows to float32 ones `*step` apart, or widens them into contiguous ones. `rows` NULL: from row `first`.
+static const float *copy_rows(const grad_job *job, lat_dtype dtype, const void *data, int64_t channels,
+                              const int32_t *rows, int64_t first, int64_t n, float *target, int64_t *step) {
+  if (dtype == LAT_DTYPE_F32) {
+    const float *from = (const float *)data + first * channels;
+    *step = rows ? *step : channels;
+    if (!rows) return from;
+    job->kernels->gather_rows_f32(from, rows, n, channels, target, *step);
+  } else {
+    *step = channels;
+    lat__cpu_widen_rows(job->kernels, dtype, (const uint16_t *)data + first * channels, rows, n, channels, target);
+  }
+  return target;
+}
+
+/// sums += x^T g over `n` pairs of a block through copied rows; the lists are NULL where row p meets row p.
+static void run_copied_pass(const grad_job *job, const int32_t *in_rows, const uint16_t *local_rows, int64_t first_row,
+                            int64_t n, float *sums, float *scratch) {
   const lat__conv_grad_desc *desc = job->desc;
   int32_t rows[LAT__PAIR_BLOCK_ROWS];
   lat__outer_gemm_args args = {
-      .x_stride = desc->c_in,
-      .in_rows = in_rows,
-      .g_stride = desc->c_out,
-      .out_rows = local_rows,
-      .n_pairs = n,
-      .y = sums,
-      .y_stride = desc->c_out,
-  };
-  args.x = take_rows(job, desc->dtype, desc->x, desc->c_in, in_rows, in_rows ? 0 : first_row, n, scratch);
-  if (desc->dtype != LAT_DTYPE_F32) args.in_rows = NULL;
-  const int32_t *grad_rows = NULL;
-  if (local_rows && desc->dtype_grad != LAT_DTYPE_F32) {
-    for (int64_t p = 0; p < n; p++) rows[p] = local_rows[p];
-    grad_rows = rows;
-    args.out_rows = NULL;
-  }
-  args.g = take_rows(job, desc->dtype_grad, desc->grad, desc->c_out, grad_rows, first_row, n,
-                     scratch ? scratch + job->pass_rows * desc->c_in : NULL);
+      .x_stride = job->x_step, .g_stride = job->grad_step, .n_pairs = n, .y = sums, .y_stride = desc->c_out};
+  for (int64_t p = 0; local_rows && p < n; p++) rows[p] = local_rows[p];
+  args.x =
+      copy_rows(job, desc->dtype, desc->x, desc->c_in, in_rows, in_rows ? 0 : first_row, n, scratch, &args.x_stride);
+  args.g = copy_rows(job, desc->dtype_grad, desc->grad, desc->c_out, local_rows ? rows : NULL, first_row, n,
+                     scratch + job->pass_rows * job->x_step, &args.g_stride);
   run_groups(job, args);
 }
 
-static void run_block(const grad_job *job, int64_t block, int32_t k, float *sums, float *scratch) {
+/// sums += x^T g over the pairs of one list.
+static void run_list(const grad_job *job, int64_t block, int32_t k, float *sums, float *scratch) {
   const lat__conv_grad_desc *desc = job->desc;
   const lat__pairs *pairs = desc->pairs;
-  int64_t first_row = block * LAT__PAIR_BLOCK_ROWS;
-  if (!pairs) {
-    int64_t n_rows = lat__min_i64(LAT__PAIR_BLOCK_ROWS, desc->n_out - first_row);
-    for (int64_t p = 0; p < n_rows; p += job->pass_rows) {
-      run_pass(job, NULL, NULL, first_row + p, lat__min_i64(job->pass_rows, n_rows - p), sums, scratch);
-    }
+  int64_t first_row = block * LAT__PAIR_BLOCK_ROWS, begin = 0;
+  int64_t end = lat__min_i64(LAT__PAIR_BLOCK_ROWS, desc->n_out - first_row);
+  if (pairs) {
+    begin = pairs->offsets[block * pairs->n_kernels + k];
+    end = pairs->offsets[block * pairs->n_kernels + k + 1];
+  }
+  const float *x = desc->x, *grad = desc->grad;
+  const int32_t *in_rows = pairs ? pairs->in_rows : NULL;
+  const uint16_t *local_rows = pairs ? pairs->local_rows : NULL;
+  if (job->depth == 1 && job->groups == desc->c_out && !job->rows) {
+    job->kernels->depthwise_outer_f32(pairs ? x : x + first_row * desc->c_in, pairs ? in_rows + begin : NULL,
+                                      grad + first_row * desc->c_out, pairs ? local_rows + begin : NULL, end - begin,
+                                      desc->c_out, sums);
     return;
   }
-  const int64_t *offset = pairs->offsets + block * pairs->n_kernels + k;
-  for (int64_t p = offset[0]; p < offset[1]; p += job->pass_rows) {
-    run_pass(job, pairs->in_rows + p, pairs->local_rows + p, first_row, lat__min_i64(job->pass_rows, offset[1] - p),
-             sums, scratch);
+  if (!job->rows) {
+    lat__outer_gemm_args args = {.x = pairs ? x : x + first_row * desc->c_in,
+                                 .x_stride = desc->c_in,
+                                 .in_rows = pairs ? in_rows + begin : NULL,
+                                 .g = grad + first_row * desc->c_out,
+                                 .g_stride = desc->c_out,
+                                 .out_rows = pairs ? local_rows + begin : NULL,
+                                 .n_pairs = end - begin,
+                                 .n_ahead = pairs ? pairs->n_edges - begin : 0,
+                                 .y = sums,
+                                 .y_stride = desc->c_out};
+    run_groups(job, args);
+    return;
+  }
+  for (int64_t p = begin; p < end; p += job->pass_rows) {
+    int64_t n = lat__min_i64(job->pass_rows, end - p);
+    run_copied_pass(job, pairs ? in_rows + p : NULL, pairs ? local_rows + p : NULL, pairs ? first_row : first_row + p,
+                    n, sums, scratch);
   }
 }
 
 static void run_tasks(void *arg, int64_t begin, int64_t end, int worker) {
   const grad_job *job = arg;
-  const lat__conv_grad_desc *desc = job->desc;
-  float *scratch = job->rows ? job->rows + worker * job->pass_rows * (desc->c_in + desc->c_out) : NULL;
+  int64_t n_kernels = job->desc->n_kernels;
+  float *scratch = job->rows ? job->rows + worker * job->pass_rows * (job->x_step + job->grad_step) : NULL;
   for (int64_t task = begin; task < end; task++) {
-    int64_t part = task / desc->n_kernels;
-    float *sums = job->sums + task * job->kernel_floats;
-    for (int64_t i = 0; i < job->kernel_floats; i++) sums[i] = 0.0f;
-    for (int64_t block = job->n_blocks * part / job->n_parts; block < job->n_blocks * (part + 1) / job->n_parts;
-         block++) {
-      run_block(job, block, (int32_t)(task % desc->n_kernels), sums, scratch);
+    int64_t part = task / job->n_shares, share = task % job->n_shares;
+    int64_t first_k = n_kernels * share / job->n_shares, last_k = n_kernels * (share + 1) / job->n_shares;
+    int64_t block = job->n_blocks * part / job->n_parts, last_block = job->n_blocks * (part + 1) / job->n_parts;
+    float *sums = job->sums + (part * n_kernels + first_k) * job->kernel_floats;
+    for (int64_t i = 0; i < (last_k - first_k) * job->kernel_floats; i++) sums[i] = 0.0f;
+    for (; block < last_block; block += job->run_blocks) {
+      int64_t run_end = lat__min_i64(last_block, block + job->run_blocks);
+      for (int64_t k = first_k; k < last_k; k++) {
+        for (int64_t b = block; b < run_end; b++) {
+          run_list(job, b, (int32_t)k, sums + (k - first_k) * job->kernel_floats, scratch);
+        }
+      }
     }
   }
 }
@@ -152,17 +184,43 @@ static void reduce_rows(void *arg, int64_t begin, int64_t end, int worker) {
   }
 }
 
-/// Number of parts: from the sizes alone.
-static int64_t count_parts(const grad_job *job, int64_t part_floats) {
-  int64_t parts = lat__ceil_div_i64(WANTED_TASKS, job->desc->n_kernels);
-  parts = lat__min_i64(parts, lat__max_i64(1, MOST_PART_FLOATS / lat__max_i64(1, part_floats)));
+/// Number of parts: from the problem alone.
+static int64_t count_parts(const grad_job *job) {
+  const lat__conv_grad_desc *desc = job->desc;
+  const lat__pairs *pairs = desc->pairs;
+  int64_t n_pairs = pairs ? pairs->offsets[pairs->n_blocks * pairs->n_kernels] - pairs->offsets[0] : desc->n_out;
+  int64_t part_floats = lat__max_i64(1, job->kernel_floats * desc->n_kernels);
+  int64_t parts = lat__min_i64(MOST_PARTS, n_pairs / ((int64_t)PART_PAIRS * desc->n_kernels));
+  parts = lat__min_i64(parts, MOST_PART_FLOATS / part_floats);
   return lat__max_i64(1, lat__min_i64(parts, job->n_blocks));
+}
+
+/// Where rows are copied, and in what runs blocks are taken.
+static void plan_passes(grad_job *job) {
+  const lat__conv_grad_desc *desc = job->desc;
+  int64_t x_lines = lat__ceil_div_i64(desc->c_in, LINE_FLOATS),
+          grad_lines = lat__ceil_div_i64(desc->c_out, LINE_FLOATS);
+  job->run_blocks = job->kernel_floats * desc->n_kernels <= L2_FLOATS ? 1 : RUN_BLOCKS;
+  job->x_step = (x_lines | 1) * LINE_FLOATS;
+  job->grad_step = (grad_lines | 1) * LINE_FLOATS;
+  job->pass_rows = lat__max_i64(MIN_PASS_ROWS, PASS_FLOATS / (job->x_step + job->grad_step));
+  job->pass_rows = lat__min_i64(MAX_PASS_ROWS, job->pass_rows);
+}
+
+static lat_status alloc_rows(lat_context *context, grad_job *job) {
+  const lat__conv_grad_desc *desc = job->desc;
+  void *rows = NULL;
+  bool wide = desc->dtype == LAT_DTYPE_F32 && desc->dtype_grad == LAT_DTYPE_F32;
+  if (wide && (desc->c_in + desc->c_out <= DIRECT_FLOATS || job->depth == 1)) return LAT_STATUS_OK;
+  size_t bytes = (size_t)(job->pass_rows * (job->x_step + job->grad_step)) * sizeof(float);
+  lat_status status = lat__alloc_items(context, "conv", context->n_threads, bytes, &rows);
+  job->rows = rows;
+  return status;
 }
 
 static lat_status weight_gradient(lat_context *context, const lat__conv_grad_desc *desc, const float *pulls) {
   lat_status status = LAT_STATUS_OK;
-  void *sums = NULL, *rows = NULL;
-  int64_t channels = desc->c_in + desc->c_out;
+  void *sums = NULL;
   grad_job job = {.desc = desc,
                   .kernels = lat__cpu_kernels_for(context),
                   .n_blocks = lat__ceil_div_i64(desc->n_out, LAT__PAIR_BLOCK_ROWS),
@@ -170,21 +228,19 @@ static lat_status weight_gradient(lat_context *context, const lat__conv_grad_des
                   .pulls = pulls};
   job.depth = desc->c_in / job.groups;
   job.kernel_floats = job.depth * desc->c_out; // the weight itself has as many elements
-  job.n_parts = count_parts(&job, job.kernel_floats * desc->n_kernels);
-  job.pass_rows = lat__max_i64(MIN_PASS_ROWS, PASS_FLOATS / lat__max_i64(1, channels));
-  job.pass_rows = lat__min_i64(LAT__PAIR_BLOCK_ROWS, job.pass_rows);
+  job.n_parts = count_parts(&job);
+  // Elements do not meet: how many tasks share them may depend on the threads.
+  job.n_shares = lat__min_i64(desc->n_kernels, lat__ceil_div_i64((int64_t)context->n_threads * 4, job.n_parts));
+  if (context->n_threads == 1) job.n_shares = 1;
+  plan_passes(&job);
   size_t kernel_bytes = (size_t)job.kernel_floats * sizeof(float);
   LAT_TRY(lat__alloc_items(context, "conv", job.n_parts * desc->n_kernels, kernel_bytes, &sums), done);
-  if (desc->dtype != LAT_DTYPE_F32 || desc->dtype_grad != LAT_DTYPE_F32) {
-    size_t pass_bytes = (size_t)(job.pass_rows * channels) * sizeof(float);
-    LAT_TRY(lat__alloc_items(context, "conv", context->n_threads, pass_bytes, &rows), done);
-  }
+  LAT_TRY(alloc_rows(context, &job), done);
   job.sums = sums;
-  job.rows = rows;
-  lat__parallel_for(context, job.n_parts * desc->n_kernels, 1, run_tasks, &job);
+  lat__parallel_for(context, job.n_parts * job.n_shares, 1, run_tasks, &job);
   lat__parallel_for(context, desc->n_kernels * job.depth, lat__max_i64(1, 16384 / desc->c_out), reduce_rows, &job);
 done:
-  lat__free(context, rows);
+  lat__free(context, job.rows);
   lat__free(context, sums);
   return status;
 }
