@@ -121,6 +121,7 @@ LAT_CHECKED lat_status cli_info_model(lat_context *context, const char *verb, co
 /// The verbs.
 int cmd_info(int argc, char **argv);
 int cmd_validate(int argc, char **argv);
+int cmd_run(int argc, char **argv);
 int cmd_voxelize(int argc, char **argv);
 int cmd_simulate(int argc, char **argv);
 int cmd_demo(int argc, char **argv);

@@ -14,6 +14,7 @@ typedef struct verb {
 static const verb verbs[] = {
     {"info", cmd_info, "show what a point-cloud file or a model artifact holds"},
     {"validate", cmd_validate, "check a model artifact"},
+    {"run", cmd_run, "run a model artifact over tensors or a point cloud"},
     {"voxelize", cmd_voxelize, "reduce a point cloud to one point per voxel"},
     {"simulate", cmd_simulate, "make a labelled lidar sweep of a street"},
     {"demo", cmd_demo, "run a small sparse network over a sweep and draw its features"},

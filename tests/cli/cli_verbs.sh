@@ -57,7 +57,7 @@ expect() {
 }
 
 # --- what the program is ---------------------------------------------------------------------------------------------
-for verb in info validate voxelize simulate demo bench; do
+for verb in info validate run voxelize simulate demo bench; do
   [ "$verb" = bench ] || check "$verb" --help # cli_bench.sh looks at that one
   expect "help $verb is $verb --help" cmp -s <("$program" help "$verb") <("$program" "$verb" --help)
   expect "--help lists $verb" grep -q "^  $verb " <("$program" --help)
@@ -190,6 +190,62 @@ check validate net net
 check validate
 
 compare model
+
+# --- run -------------------------------------------------------------------------------------------------------------
+# Rows at x = 0, 2, 6 with stride 2: 0, 1, 3. Features 1, 10, 100.
+net_inputs() { # bytes of the second and the third x
+  printf '\320\0\0\0\0\0\0\0%-208s' '{"x_coords":{"dtype":"I32","shape":[3,4],"data_offsets":[0,48]},"x_features":{"dtype":"F32","shape":[3,1],"data_offsets":[48,60]},"x_active":{"dtype":"I32","shape":[1],"data_offsets":[60,64]}}'
+  head -c 20 /dev/zero
+  printf '%b\0\0\0' "$1"
+  head -c 12 /dev/zero
+  printf '%b\0\0\0' "$2"
+  head -c 8 /dev/zero
+  printf '\0\0\200\77\0\0\40\101\0\0\310\102\3\0\0\0'
+}
+net_inputs '\2' '\6' >in.safetensors
+net_inputs '\1' '\3' >logical.safetensors
+ints() { tail -c 76 "$1" | od -An -v -td4 -w16 | tr -s ' ' | head -n 3 | tr -d '\n'; }
+tail_ints() { tail -c 16 "$1" | od -An -v -td4 | tr -s ' '; }
+floats() { tail -c 28 "$1" | head -c 12 | od -An -v -tf4 | tr -s ' '; }
+check run net --inputs in.safetensors --outputs out.safetensors
+expect "taps 1, 2, 4 over 1, 10, -, 100" test "$(floats out.safetensors)" = " 42 21 200"
+expect "coordinates are physical" test "$(ints out.safetensors)" = " 0 0 0 0 0 2 0 0 0 6 0 0"
+expect "three rows, stride 2" test "$(tail_ints out.safetensors)" = " 3 2 2 2"
+expect "the file's header" grep -aqF '"y.coords":{"dtype":"I32","shape":[3,4],"data_offsets":[0,48]},"y.features":{"dtype":"F32","shape":[3,1]' out.safetensors
+check run net --inputs logical.safetensors --outputs out_logical.safetensors --coords logical --threads 1 --json
+expect "logical coordinates, the same features" test "$(ints out_logical.safetensors)$(floats out_logical.safetensors)" = " 0 0 0 0 0 1 0 0 0 3 0 0 42 21 200"
+check run net --inputs logical.safetensors --outputs no.safetensors
+check run net --inputs net/weights.safetensors --outputs no.safetensors
+check run net --inputs missing.safetensors --outputs no.safetensors
+check run net --inputs in.safetensors --outputs no/such/folder/out.safetensors
+check run missing --inputs in.safetensors --outputs no.safetensors
+expect "a failure leaves no file" test ! -e no.safetensors
+check run net --inputs in.safetensors
+check run net --outputs no.safetensors
+check run net
+check run net --inputs in.safetensors --outputs no.safetensors --coords metric
+check run net --inputs in.safetensors --scan small.pcd --voxel 1 -o no.ply
+check run net --scan small.pcd --voxel 1
+check run net --scan small.pcd -o no.ply
+check run net --voxel 1 -o no.ply
+check run net --scan missing.ply --voxel 1 -o no.ply
+mkdir net1
+sed 's/i64: 2, 2, 2/i64: 1, 1, 1/' net/graph.mlir >net1/graph.mlir
+cp net/weights.safetensors net1
+printf 'ply\nformat ascii 1.0\nelement vertex 4\nproperty float x\nproperty float y\nproperty float z\nproperty float a\nproperty float b\nend_header\n0.1 0 0 1 5\n1.5 0.5 0 10 6\n3.9 0.9 0.9 100 7\n3.1 0 0 300 8\n' >cloud.ply
+check run net1 --scan cloud.ply --voxel 1 --features a -o scanned.ply
+check info scanned.ply
+check run net1 --scan cloud.ply --voxel 1 -o ones.ply --json
+check info ones.ply
+check run net1 --scan cloud.ply --voxel 1 --features a,b -o no.ply
+check run net1 --scan cloud.ply --voxel 1 --features c -o no.ply
+check run net --scan cloud.ply --voxel 1 -o no.ply
+cp "$here/../fuzz/corpus/artifact/points.mlir" points/graph.mlir
+check run points --scan cloud.ply --voxel 1 -o points.ply
+check info points.ply
+expect "a failure leaves no file" test ! -e no.ply
+
+compare run
 
 # --- simulate --------------------------------------------------------------------------------------------------------
 check simulate --seed 7 --points 30000 -o seven.ply
