@@ -18,6 +18,7 @@ static const verb verbs[] = {
     {"voxelize", cmd_voxelize, "reduce a point cloud to one point per voxel"},
     {"simulate", cmd_simulate, "make a labelled lidar sweep of a street"},
     {"demo", cmd_demo, "run a small sparse network over a sweep and draw its features"},
+    {"explain", cmd_explain, "show what a network does on a scene, layer by layer"},
     {"bench", cmd_bench, "measure operators and the limits of the machine"},
 };
 

@@ -50,6 +50,7 @@
 #include <lattice/dense.h>
 #include <lattice/dlpack.h>
 #include <lattice/entropy.h>
+#include <lattice/explain.h>
 #include <lattice/feature.h>
 #include <lattice/io.h>
 #include <lattice/model.h>

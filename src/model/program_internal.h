@@ -87,7 +87,8 @@ struct lat_session {
   lat__kept_plan *plans; ///< parallel to the program's chains
   lat__statistic *statistics;
   int64_t n_statistics;
-  int64_t n_dropouts; ///< dropouts passed in this run
+  struct lat__watch *watch; ///< looks at every step, or NULL (explain.c)
+  int64_t n_dropouts;       ///< dropouts passed in this run
   lat_run_opts opts;
   uint64_t live_bytes, most_live_bytes, total_bytes, peak_bytes;
 };
@@ -117,6 +118,9 @@ LAT_CHECKED lat_status lat__program_fuse(lat_context *context, lat_program *prog
 
 /// Runs a chain through its plan.
 LAT_CHECKED lat_status lat__run_chain(lat_session *session, const lat__chain *chain);
+
+/// Runs a step, or an operation where `chain` is NULL, and notes what it did in the session's watch.
+LAT_CHECKED lat_status lat__watch_step(lat_session *session, const lat__chain *chain, const lat__op *op);
 
 /// A packed weight from a parameter's three arrays, for a consumer with `c_in` input channels and that kernel.
 LAT_CHECKED lat_status lat__constant_unpack(lat_context *context, const lat__parameter *parameter, int64_t c_in,

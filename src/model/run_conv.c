@@ -97,8 +97,6 @@ lat_conv3d_opts lat__conv_opts_of(const lat__op *op) {
   opts.support = (lat_support)lat__op_choice(op, LAT__ATTR_SUPPORT, LAT_SUPPORT_FLOOR);
   opts.bounds = lat__op_triple(op, LAT__ATTR_BOUNDS, none);
   opts.eps = lat__op_float(op, LAT__ATTR_EPS, 0.0);
-  opts.support = (lat_support)lat__op_choice(op, LAT__ATTR_SUPPORT, LAT_SUPPORT_FLOOR);
-  opts.bounds = lat__op_triple(op, LAT__ATTR_BOUNDS, none);
   return opts;
 }
 

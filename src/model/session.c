@@ -143,7 +143,9 @@ static lat_status run_ops(lat_session *session) {
     const lat__op *op = &model->ops[i];
     const lat__chain *chain = program->chain_of[i] < 0 ? NULL : &program->chains[program->chain_of[i]];
     if (op->kind == LAT__OP_WEIGHT || (chain && chain->ops[chain->n_ops - 1] != i)) continue;
-    lat_status status = chain ? lat__run_chain(session, chain) : lat__run_fn_of(op->kind)(session, op);
+    lat_status status = session->watch ? lat__watch_step(session, chain, op)
+                        : chain        ? lat__run_chain(session, chain)
+                                       : lat__run_fn_of(op->kind)(session, op);
     if (status) return name_error(session, chain ? &model->ops[chain->conv] : op, status);
     if (!chain) drop_dead(session, i, i);
     for (int32_t k = 0; chain && k < chain->n_ops; k++) drop_dead(session, chain->ops[k], i);
