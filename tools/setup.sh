@@ -6,6 +6,7 @@
 #        tools/setup.sh lint      formatter, shell checker
 #        tools/setup.sh clang     clang with sanitizers and libFuzzer
 #        tools/setup.sh analysis  clang-tidy, cppcheck
+#        tools/setup.sh python    fresh Python environments
 #        tools/setup.sh valgrind, tools/setup.sh coverage
 #        tools/setup.sh avx512    emulator of a CPU with AVX-512
 #        tools/setup.sh aarch64   cross compiler and emulator
@@ -40,6 +41,11 @@ END
     analysis) cat <<'END' ;;
 clang-tidy|clang-tidy|static analysis
 cppcheck|cppcheck|static analysis
+END
+    python) cat <<'END' ;;
+python3|python3|runs the package
+@venv|python3-venv|fresh environments for its tests
+git|git|makes a clean copy
 END
     valgrind) echo 'valgrind|valgrind|finds memory errors without instrumentation' ;;
     coverage) echo 'lcov|lcov|reports coverage' ;;

@@ -1,0 +1,29 @@
+"""The example programs run."""
+import os
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT, need
+
+FOLDER = os.path.join(ROOT, "examples", "python")
+
+
+def run(*arguments):
+    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("name", ["numpy", "torch", "mlx"])
+def test_quickstart_example(name):
+    need(name)
+    out = run(os.path.join(FOLDER, "quickstart_arrays.py"), name)
+    assert "[48.0, 64.0, 64.0, 48.0]" in out and "[[0, 0, 0, 0], [0, 1, 0, 0], [0, 11, 9, 8]]" in out
+
+
+def test_training_example_learns():
+    need("torch")
+    out = run(os.path.join(FOLDER, "train_tiny.py"), "--steps", "24")
+    scores = [float(line.split("mIoU")[1].split()[0]) for line in out.splitlines() if "mIoU" in line]
+    assert scores[-1] > scores[0] + 0.2

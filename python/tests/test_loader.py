@@ -1,0 +1,134 @@
+"""Loading: missing, foreign, old and wrong libraries, a foreign package, and an import without any array library."""
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+
+import lattice
+from lattice import _library
+
+
+def python(code, **environment):
+    env = {**os.environ, **environment}
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env)
+
+
+def test_import_needs_no_array_library():
+    done = python("import sys, lattice; print(sorted({'numpy', 'torch', 'mlx', 'jax'} & set(sys.modules)))")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[]"
+
+
+def test_missing_library(tmp_path):
+    done = python("import lattice", LATTICE_LIBRARY_PATH=str(tmp_path))
+    assert done.returncode != 0
+    assert "ImportError: lattice: the shared library liblattice was not found" in done.stderr
+    assert f"{tmp_path}/liblattice.so.0: no such file" in done.stderr
+
+
+def build(tmp_path, source):
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("skipped: no C compiler")
+    (tmp_path / "fake.c").write_text(source)
+    out = tmp_path / "liblattice.so.0"
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", str(out), str(tmp_path / "fake.c")], check=True)
+    return out
+
+
+def test_another_version(tmp_path):
+    out = build(tmp_path, 'const char *lat_version(void) { return "7.2.0"; }')
+    done = python("import lattice", LATTICE_LIBRARY_PATH=str(tmp_path))
+    assert f"different versions: got 7.2.0 in {out}, expected {lattice.__version__}" in done.stderr
+
+
+def test_an_older_library(tmp_path):
+    out = build(tmp_path, f'const char *lat_version(void) {{ return "{lattice.__version__}"; }}')
+    done = python("import lattice", LATTICE_LIBRARY_PATH=str(tmp_path))
+    assert f"{out} is older than the Python package" in done.stderr and "it lacks lat_" in done.stderr
+
+
+def test_not_a_library(tmp_path):
+    build(tmp_path, "int nothing;")
+    assert "is no Lattice library" in python("import lattice", LATTICE_LIBRARY_PATH=str(tmp_path)).stderr
+
+
+def test_a_foreign_package_of_the_same_name(tmp_path):
+    (tmp_path / "lattice").mkdir()
+    (tmp_path / "lattice" / "__init__.py").write_text("")
+    ours = os.path.dirname(os.path.dirname(lattice.__file__))
+    shutil.copytree(os.path.join(ours, "lattice_sparse"), tmp_path / "lattice_sparse")
+    done = python(f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import lattice_sparse")
+    assert "the package 'lattice' is not ours" in done.stderr and str(tmp_path) in done.stderr
+    assert python("import lattice_sparse; print(lattice_sparse.SparseTensor)").returncode == 0
+
+
+@pytest.mark.parametrize(
+    "status, kind",
+    [(1, ValueError), (2, ValueError), (3, ValueError), (4, RuntimeError), (5, MemoryError), (6, ValueError),
+     (7, ValueError), (8, OSError), (9, RuntimeError), (10, RuntimeError)],
+)  # fmt: skip
+def test_every_status_is_an_exception_with_the_same_text(status, kind):
+    _library.lib.lat_fail(status, b"op: what was wrong: got X, expected Y")
+    with pytest.raises(kind, match="^op: what was wrong: got X, expected Y$"):
+        _library.check(status)
+    _library.check(0)
+
+
+def test_memory_cap_and_threads():
+    import numpy as np
+
+    x = lattice.SparseTensor(np.zeros((1, 4), np.int32), np.zeros((1, 1), np.float32))
+    try:
+        lattice.set_options(memory_cap_bytes=4096, threads=2)
+        with pytest.raises(MemoryError):
+            lattice.ops.to_dense(x, shape=100)
+    finally:
+        lattice.set_options()
+    assert lattice.ops.to_dense(x, shape=2).shape == (1, 2, 2, 2, 1)
+
+
+def test_seed_of_dropout():
+    import numpy as np
+
+    x = lattice.SparseTensor(np.zeros((64, 4), np.int32), np.ones((64, 8), np.float32))
+    a, b = lattice.ops.dropout(x).feats, lattice.ops.dropout(x).feats
+    assert (a != b).any() and 0.2 < (a == 0).mean() < 0.8
+
+
+def test_threads_share_tensors():
+    import threading
+
+    import numpy as np
+
+    rows = np.stack([np.zeros(400), *np.unravel_index(np.arange(400), (8, 8, 8))], 1).astype(np.int32)
+    x = lattice.SparseTensor(rows, np.random.default_rng(0).normal(size=(400, 8)).astype(np.float32))
+    weight = np.ones((8, 3, 3, 3, 8), np.float32)
+    want = lattice.ops.conv3d(x, weight, stride=2)
+    found, errors = [], []
+
+    def work():
+        try:
+            for _ in range(20):
+                found.append(lattice.ops.conv3d(x, weight, stride=2))
+        except Exception as error:  # pragma: no cover
+            errors.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors and len(found) == 80
+    assert all((y.feats == want.feats).all() and y.same_coords(want) for y in found)
+
+
+def test_the_declarations_are_those_of_the_headers():
+    tool = os.path.join(ROOT, "tools", "python_cdef.py")
+    if not os.path.exists(tool):
+        pytest.skip("skipped: no source tree")
+    done = subprocess.run([sys.executable, tool, "--check"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
