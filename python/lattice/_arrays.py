@@ -423,7 +423,8 @@ class BufferLibrary(Library):
         return make_view(data, code, memory.shape), (data, memory)
 
     def shape(self, array: Any) -> Tuple[int, ...]:
-        return tuple(memoryview(array).shape)
+        memory: Any = memoryview(array)
+        return tuple(memory.shape)
 
     def over(self, data: Any, dtype: int, shape: Tuple[int, ...], drop: Callable[[Any], None], writable: bool) -> Any:
         import ctypes

@@ -5,7 +5,6 @@ import subprocess
 import sys
 
 import pytest
-from conftest import ROOT
 
 import lattice
 from lattice import _library
@@ -125,10 +124,3 @@ def test_threads_share_tensors():
     assert not errors and len(found) == 80
     assert all((y.feats == want.feats).all() and y.same_coords(want) for y in found)
 
-
-def test_the_declarations_are_those_of_the_headers():
-    tool = os.path.join(ROOT, "tools", "python_cdef.py")
-    if not os.path.exists(tool):
-        pytest.skip("skipped: no source tree")
-    done = subprocess.run([sys.executable, tool, "--check"], capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout
