@@ -124,3 +124,25 @@ def test_threads_share_tensors():
     assert not errors and len(found) == 80
     assert all((y.feats == want.feats).all() and y.same_coords(want) for y in found)
 
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="skipped: no fork here")
+def test_a_child_process_works_and_ends():
+    code = """
+import os, sys, time
+import numpy as np
+import lattice
+lattice.set_options(threads=2)
+rows = np.stack([np.zeros(8000), *np.unravel_index(np.arange(8000), (20, 20, 20))], 1).astype(np.int32)
+x = lattice.SparseTensor(rows, np.ones((8000, 8), np.float32))
+w = np.ones((8, 3, 3, 3, 8), np.float32)
+want = lattice.ops.conv3d(x, w, stride=2).feats
+time.sleep(0.05)
+if os.fork() == 0:
+    same = (lattice.ops.conv3d(x, w, stride=2).feats == want).all()
+    sys.exit(0 if same else 1)
+assert os.wait()[1] == 0
+print("both ended")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert "both ended" in done.stdout, done.stderr

@@ -214,6 +214,7 @@ static void test_after_a_fork(void **state) {
   if (WITH_THREAD_SANITIZER) skip(); // it ends a child of several threads
   lat_context *context = context_of(4, NULL);
   check_covers(context);
+  usleep(20000); // so that the workers wait when the child is made
   pid_t child = fork();
   assert_true(child >= 0);
   if (child == 0) {
