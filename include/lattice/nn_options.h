@@ -43,7 +43,7 @@ typedef struct lat_nn_conv_opts {
   lat_triple padding;     ///< 0
   lat_triple dilation;    ///< 1
   int32_t no_bias;        ///< non-zero: no bias
-  int32_t groups;         ///< 1; conv3d and subm_conv3d
+  int32_t groups;         ///< 1; divides both channel counts
   lat_value target;       ///< output support: the set of this sparse value; 0: the operation's own rule
   double eps;             ///< normalized ones: 1e-8
   int32_t bits;           ///< quantized ones: 4 or 8; 4

@@ -225,6 +225,10 @@ void lat_program_release(lat_program *program) {
     lat_array_release(program->constants[i].dense);
     lat_quantized_weight_release(program->constants[i].packed);
   }
+  for (int64_t i = 0; i < program->n_chains; i++) {
+    lat_array_release(program->chains[i].folded_weight);
+    lat_array_release(program->chains[i].folded_bias);
+  }
   lat_model_release(program->model);
   lat__arena arena = program->arena; // holds the program itself
   lat__arena_end(&arena);
@@ -281,6 +285,7 @@ lat_status lat_model_compile(lat_context *context, const lat_model *model, const
   program->dtype = o.dtype;
   program->training = o.training != 0;
   LAT_TRY(fill_program(context, model, !o.no_fusion, program), done);
+  if (o.fold_norms) LAT_TRY(lat__program_fold(context, program), done);
   *out = program;
   program = NULL;
 done:

@@ -29,6 +29,7 @@ typedef struct lat__chain {
   int32_t result;   ///< value that comes out
   int32_t ops[8];   ///< all of them, in order
   int32_t n_ops;
+  lat_array *folded_weight, *folded_bias; ///< with the norm in them (program_fold.c), or NULL
 } lat__chain;
 
 struct lat_program {
@@ -116,6 +117,9 @@ void lat__model_infer_channels(const lat_model *model, int64_t *channels);
 /// Finds the chains of a program; `fuses` false: each is a convolution alone.
 LAT_CHECKED lat_status lat__program_fuse(lat_context *context, lat_program *program, bool fuses);
 
+/// Puts the norms of chains into weights and biases.
+LAT_CHECKED lat_status lat__program_fold(lat_context *context, lat_program *program);
+
 /// Runs a chain through its plan.
 LAT_CHECKED lat_status lat__run_chain(lat_session *session, const lat__chain *chain);
 
@@ -153,6 +157,9 @@ typedef struct lat__model_conv {
 /// x, weight and bias of an operation; `first` is the operand number of the weight.
 LAT_CHECKED lat_status lat__model_conv_open(lat_session *session, const lat__op *op, int32_t first, lat__model_conv *o);
 void lat__model_conv_close(lat__model_conv *o);
+
+/// Takes the folded weight and bias of a chain instead.
+LAT_CHECKED lat_status lat__model_conv_replace(lat_session *session, const lat__chain *chain, lat__model_conv *o);
 
 /// True for convolutions whose second operand is a target.
 bool lat__has_target(lat__op_kind kind);

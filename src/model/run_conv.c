@@ -37,13 +37,33 @@ void lat__model_conv_close(lat__model_conv *o) {
   lat_quantized_weight_release(o->made);
 }
 
+/// `array` in `dtype`, cast into `*owned` when it is not.
+static lat_status view_as(lat_session *session, const lat_array *array, lat_dtype dtype, lat_array **owned,
+                          lat_array_view *out) {
+  *out = lat_array_as_view(array);
+  if (out->dtype == dtype) return LAT_STATUS_OK;
+  lat_array_release(*owned);
+  *owned = NULL;
+  lat_status status = lat_array_cast(session->context, out, dtype, owned);
+  if (!status) *out = lat_array_as_view(*owned);
+  return status;
+}
+
 /// The parameter's values in the dtype of the features.
 static lat_status dense_as(lat_session *session, int32_t parameter, lat_dtype dtype, lat_array **owned,
                            lat_array_view *out) {
-  *out = lat_array_as_view(session->program->constants[parameter].dense);
-  if (out->dtype == dtype) return LAT_STATUS_OK;
-  lat_status status = lat_array_cast(session->context, out, dtype, owned);
-  if (!status) *out = lat_array_as_view(*owned);
+  return view_as(session, session->program->constants[parameter].dense, dtype, owned, out);
+}
+
+lat_status lat__model_conv_replace(lat_session *session, const lat__chain *chain, lat__model_conv *o) {
+  lat_status status = LAT_STATUS_OK;
+  lat_array_view weight;
+  lat_dtype dtype = lat_tensor_dtype(o->x);
+  LAT_TRY(view_as(session, chain->folded_weight, dtype, &o->owned[0], &weight), done);
+  LAT_TRY(view_as(session, chain->folded_bias, dtype, &o->owned[1], &o->bias), done);
+  o->weight = lat_weight_dense(weight);
+  o->has_bias = true;
+done:
   return status;
 }
 

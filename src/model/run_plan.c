@@ -61,7 +61,7 @@ typedef struct epilogue {
 static void fill_epilogue(const lat_session *session, const lat__chain *chain, epilogue *e) {
   const lat_model *model = session->program->model;
   e->opts = (lat_plan_opts)LAT_PLAN_OPTS_INIT;
-  if (chain->norm >= 0) {
+  if (chain->norm >= 0 && !chain->folded_weight) {
     const lat__op *norm = &model->ops[chain->norm];
     for (int32_t i = 0; i < 4; i++) {
       int32_t parameter = lat__run_parameter(session, norm->operands[i + 1]);
@@ -114,6 +114,7 @@ static lat_status find_plan(lat_session *session, const lat__chain *chain, const
   const lat_plan_input input = {sizeof input, lat_tensor_coords(x), lat_tensor_channels(x), lat_tensor_dtype(x)};
   fill_epilogue(session, chain, &e);
   LAT_TRY(lat__model_conv_open(session, op, lat__has_target(op->kind) ? 2 : 1, &operands), done);
+  if (chain->folded_weight) LAT_TRY(lat__model_conv_replace(session, chain, &operands), done);
   if (operands.has_bias) e.opts.bias = &operands.bias;
   LAT_TRY(creator_of(op->kind)(session->context, &input, &operands.weight, &opts, &e.opts, &kept->plan), done);
   kept->x_id = id_of(input.coords);
@@ -125,7 +126,7 @@ done:
   return status;
 }
 
-/// The operations of a chain one by one.
+/// The operations of a chain one by one: with their own weights, folded or not.
 static lat_status run_apart(lat_session *session, const lat__chain *chain) {
   lat_status status = LAT_STATUS_OK;
   for (int32_t i = 0; i < chain->n_ops && !status; i++) {

@@ -63,12 +63,50 @@ static lat_status run(lat_context *context) {
   return status;
 }
 
+// Conversion, folded norms, the state, an explanation.
+static lat_status around(lat_context *context) {
+  lat_tensor *x = NULL;
+  lat_model *model = NULL, *half = NULL, *packed = NULL;
+  lat_program *program = NULL;
+  lat_explanation *explanation = NULL;
+  lat_array *weight = NULL;
+  lat_compile_opts compile = LAT_COMPILE_OPTS_INIT;
+  lat_convert_opts to_half = LAT_CONVERT_OPTS_INIT, to_packed = LAT_CONVERT_OPTS_INIT;
+  compile.fold_norms = 1;
+  to_half.dtype = LAT_DTYPE_F16;
+  to_packed.bits = 8;
+  lat_status status = make_input(context, &x);
+  if (!status) status = make_model(context, &model);
+  if (!status) status = lat_model_convert(context, model, &to_half, &half);
+  if (!status) status = lat_model_convert(context, model, &to_packed, &packed);
+  if (!status) status = lat_model_state_get(model, "0.weight", &weight);
+  lat_array_view view = weight ? lat_array_as_view(weight) : (lat_array_view){0};
+  if (!status) status = lat_model_state_set(context, model, "0.weight", &view);
+  if (!status) status = lat_model_compile(context, model, &compile, &program);
+  const lat_binding input = {"x", x, NULL};
+  if (!status) status = lat_program_explain(context, program, &input, 1, NULL, &explanation);
+  if (status) assert_null(explanation);
+  lat_explanation_release(explanation);
+  lat_program_release(program);
+  lat_array_release(weight);
+  lat_model_release(packed);
+  lat_model_release(half);
+  lat_model_release(model);
+  lat_tensor_release(x);
+  return status;
+}
+
+static void test_around(void **state) {
+  (void)state;
+  lat_test_oom("around a program", around);
+}
+
 static void test_run(void **state) {
   (void)state;
   lat_test_oom("program", run);
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_run)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_run), cmocka_unit_test(test_around)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

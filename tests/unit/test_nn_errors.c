@@ -103,6 +103,10 @@ static lat_value no_features(lat_value x) {
 static lat_value other_channels(lat_value x) {
   return lat_nn_add(nn, x, lat_nn_linear(nn, x, 8, 3, NULL));
 }
+static lat_value other_concat(lat_value x) {
+  const lat_value values[2] = {x, lat_nn_linear(nn, x, 8, 3, NULL)};
+  return lat_nn_concat_reduce(nn, values, 2, LAT_DUPLICATES_SUM);
+}
 static lat_value dense_operand(lat_value x) {
   return lat_nn_add(nn, x, lat_nn_features(nn, x));
 }
@@ -121,6 +125,13 @@ CASE(bad_bits, lat_nn_quantized_conv3d(nn, x, 8, 8, CONV(.bits = 5)))
 CASE(bad_group_size, lat_nn_quantized_conv3d(nn, x, 8, 8, CONV(.group_size = 48)))
 CASE(bad_name, lat_nn_conv3d(nn, x, 8, 8, CONV(.name = "a b")))
 CASE(bad_target, lat_nn_conv3d(nn, x, 8, 8, CONV(.target = lat_nn_features(nn, x))))
+CASE(bad_support, lat_nn_conv3d(nn, x, 8, 8, CONV(.support = (lat_support)5)))
+CASE(floor_bounds, lat_nn_conv3d(nn, x, 8, 8, CONV(.bounds = {4, 4, 4})))
+CASE(bad_bounds, lat_nn_conv3d(nn, x, 8, 8, CONV(.support = LAT_SUPPORT_REACH, .bounds = {4, 0, 4})))
+CASE(reach_subm, lat_nn_subm_conv3d(nn, x, 8, 8, CONV(.support = LAT_SUPPORT_REACH)))
+CASE(pool_support, lat_nn_max_pool3d(nn, x, LAT_OPTS(lat_nn_pool_opts, .support = (lat_support)5)))
+CASE(empty_concat, lat_nn_concat_reduce(nn, NULL, 0, LAT_DUPLICATES_SUM))
+CASE(bad_duplicates, lat_nn_concat_reduce(nn, &x, 1, (lat_duplicates)9))
 CASE(linear_dims, lat_nn_linear(nn, x, 9, 8, NULL))
 CASE(linear_out, lat_nn_linear(nn, x, 8, -1, NULL))
 CASE(linear_bits, lat_nn_linear(nn, x, 8, 8, LAT_OPTS(lat_nn_linear_opts, .bits = 8)))
@@ -194,6 +205,14 @@ static void test_errors(void **state) {
   expect(bad_bits, argument, "bits: got 5");
   expect(bad_group_size, argument, "group_size must be 32, 64, or 128: got 48");
   expect(bad_target, argument, "target: got a tensor");
+  expect(bad_support, argument, "support: got 5, expected a lat_support");
+  expect(floor_bounds, argument, "bounds: got some with floor support");
+  expect(bad_bounds, argument, "bounds values must be positive: got (4, 0, 4)");
+  expect(reach_subm, argument, "support and bounds: got reach");
+  expect(pool_support, argument, "pool3d: 0: support: got 5");
+  expect(empty_concat, argument, "values and duplicates: got 0");
+  expect(bad_duplicates, argument, "values and duplicates: got 1 and 9");
+  expect(other_concat, shape, "values must have matching channels: got 3, expected 8");
   expect(linear_dims, shape, "input_dims must match the input: got 9, expected 8");
   expect(linear_out, shape, "output_dims: got -1");
   expect(linear_bits, argument, "expected none for a dense module");

@@ -2,6 +2,7 @@
 // one after the other, in every dtype; what cannot be fused runs by itself. And what version 3 adds on supports.
 //
 // covers: lat_model_compile lat_nn_concat_reduce
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -131,6 +132,48 @@ static void test_residual_network(void **state) {
   stir_norms();
   static const lat_dtype dtypes[3] = {LAT_DTYPE_F32, LAT_DTYPE_F16, LAT_DTYPE_BF16};
   for (int d = 0; d < 3; d++) compare(dtypes[d], 1, (7 + 8 + 4) + 4 + (7 + 8) + 7 + 4);
+}
+
+/// Largest difference and largest value of two results.
+static void differ(const lat_results *a, const lat_results *b, double *most, double *largest) {
+  double *x_values = lat_test_read_feats(lat_results_tensor(a, "y")),
+         *y = lat_test_read_feats(lat_results_tensor(b, "y"));
+  int64_t n = lat_tensor_count(lat_results_tensor(a, "y")) * lat_tensor_channels(lat_results_tensor(a, "y"));
+  *most = *largest = 0.0;
+  for (int64_t i = 0; i < n; i++) {
+    *most = fmax(*most, fabs(x_values[i] - y[i]));
+    *largest = fmax(*largest, fabs(y[i]));
+  }
+  free(x_values);
+  free(y);
+}
+
+// Folded norms: another rounding of the same numbers; packed and normalized convolutions keep theirs.
+static void test_folded_norms(void **state) {
+  (void)state;
+  lat_value h = lat_nn_input(nn, "x", C, NULL);
+  h = residual_block(h, C, 32);
+  h = lat_nn_batch_norm(nn, lat_nn_normalized_subm_conv3d(nn, h, 32, 32, NULL), 32, NULL);
+  h = lat_nn_batch_norm(nn, lat_nn_quantized_conv3d(nn, h, 32, 32, NULL), 32, NULL);
+  lat_nn_output(nn, "y", h);
+  finish();
+  stir_norms();
+  static const double bounds[3] = {2e-6, 4e-3, 3e-2};
+  static const lat_dtype dtypes[3] = {LAT_DTYPE_F32, LAT_DTYPE_F16, LAT_DTYPE_BF16};
+  const lat_binding input = {"x", x, NULL};
+  for (int d = 0; d < 3; d++) {
+    lat_compile_opts opts = LAT_COMPILE_OPTS_INIT;
+    int64_t n = 0;
+    double most = 0.0, largest = 0.0;
+    opts.dtype = dtypes[d];
+    lat_results *plain = run(&opts, &input, 1, &n);
+    opts.fold_norms = 1;
+    lat_results *folded = run(&opts, &input, 1, &n);
+    differ(folded, plain, &most, &largest);
+    assert_true(most > 0.0 && most <= bounds[d] * largest);
+    lat_results_release(plain);
+    lat_results_release(folded);
+  }
 }
 
 // A residual on another set, of the same channels: joined by value, one operation after the other.
@@ -314,9 +357,14 @@ static void test_zyx(void **state) {
 
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
-  const struct CMUnitTest tests[] = {TEST(test_residual_network),     TEST(test_residual_on_another_set),
-                                     TEST(test_values_in_between),    TEST(test_two_convolutions_in_a_sum),
-                                     TEST(test_plans_follow_the_set), TEST(test_reach),
-                                     TEST(test_concat_reduce),        TEST(test_zyx)};
+  const struct CMUnitTest tests[] = {TEST(test_residual_network),
+                                     TEST(test_residual_on_another_set),
+                                     TEST(test_folded_norms),
+                                     TEST(test_values_in_between),
+                                     TEST(test_two_convolutions_in_a_sum),
+                                     TEST(test_plans_follow_the_set),
+                                     TEST(test_reach),
+                                     TEST(test_concat_reduce),
+                                     TEST(test_zyx)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
