@@ -216,6 +216,28 @@ static int hex_of(char c) {
   return -1;
 }
 
+/// Bytes of the UTF-8 character at `text` (Unicode 15, table 3-7), 0 where there is none.
+static int64_t utf8_bytes(const char *text, int64_t n_bytes) {
+  const unsigned char *b = (const unsigned char *)text;
+  int64_t n = b[0] < 0x80 ? 1 : b[0] < 0xc2 ? 0 : b[0] < 0xe0 ? 2 : b[0] < 0xf0 ? 3 : b[0] < 0xf5 ? 4 : 0;
+  if (n > n_bytes) return 0;
+  for (int64_t i = 1; i < n; i++) {
+    if ((b[i] & 0xc0) != 0x80) return 0;
+  }
+  bool too_long = (b[0] == 0xe0 && b[1] < 0xa0) || (b[0] == 0xf0 && b[1] < 0x90);
+  bool outside = (b[0] == 0xed && b[1] >= 0xa0) || (b[0] == 0xf4 && b[1] >= 0x90);
+  return n > 1 && (too_long || outside) ? 0 : n;
+}
+
+static bool is_utf8(const char *text, int64_t n_bytes) {
+  for (int64_t at = 0; at < n_bytes;) {
+    int64_t n = utf8_bytes(text + at, n_bytes - at);
+    if (n == 0) return false;
+    at += n;
+  }
+  return true;
+}
+
 lat_status lat__text_take_string(lat__text *text, const char **out) {
   lat_status status = LAT_STATUS_OK;
   const lat__token token = text->token;
@@ -241,8 +263,9 @@ lat_status lat__text_take_string(lat__text *text, const char **out) {
     }
   }
   copy[n] = '\0';
-  if (memchr(copy, 0, (size_t)n)) {
-    return lat__text_fail(text->label, token.line, token.column, "syntax: got a zero byte in a string");
+  if (memchr(copy, 0, (size_t)n) || !is_utf8(copy, n)) {
+    return lat__text_fail(text->label, token.line, token.column,
+                          "syntax: got a string with a zero byte or bytes that are no UTF-8");
   }
   LAT_TRY(lat__text_next(text), done);
 done:

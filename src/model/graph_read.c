@@ -186,7 +186,7 @@ static lat_status take_function_head(lat__text *text, lat__type_list *results) {
   place = text->token;
   if (place.kind != LAT__TOKEN_SYMBOL) return lat__text_expected(text, "the function's name");
   if (!lat__token_is(&place, "forward")) {
-    return LAT__FAIL_AT(text, place, "func.func must be named @forward: got @%s",
+    return LAT__FAIL_AT(text, place, "func.func must be named @forward (entry must be forward): got @%s",
                         lat__show_text(place.text, place.n_bytes).text);
   }
   LAT_TRY(lat__text_next(text), done);

@@ -90,7 +90,7 @@ static void the_module_header(void **state) {
 static void the_function(void **state) {
   (void)state;
   static const broken cases[] = {
-      {"func.func", "@forward", "@main", "func.func must be named @forward: got @main", 0},
+      {"func.func", "@forward", "@main", "func.func must be named @forward (entry must be forward): got @main", 0},
       {"func.func", "func.func", "func.call", "requires exactly one func.func entry named @forward", 0},
       {"return %out", "}\n}", "}\n func.func @g() {}\n}", "supports exactly one func.func entry", 1},
       {"func.func", "func.func", "foo\n  func.func", "supports exactly one func.func entry and nothing else: got 'foo'",
@@ -132,6 +132,10 @@ static void syntax(void **state) {
       {"%vox = ", "%vox", "%", "syntax: got '%' without a name", 0},
       {"lattice.weight_file", "safetensors\"", "safetensors", "syntax: got a string without end", 0},
       {"lattice.weight_file", "weights", "\\zz", "syntax: got an unknown escape in a string", 0},
+      {"lattice.input_names", "points", "\xc3\xa9\\C3", "bytes that are no UTF-8", 0},
+      {"lattice.input_names", "points", "\xed\xa0\x80", "bytes that are no UTF-8", 0},
+      {"lattice.input_names", "points", "\xe0\x80\x80", "bytes that are no UTF-8", 0},
+      {"lattice.input_names", "points", "\xf5\x80\x80\x80", "bytes that are no UTF-8", 0},
       {"lattice.weight_file", "weights", "\\00", "syntax: got an unknown escape in a string", 0},
       {"%points: tensor", "tensor<?x3xf32>", "memref<?x3xf32>", "expected a type: tensor<", 0},
       {"%points: tensor", "?x3xf32", "?x3xf31", "tensor type: got 'tensor<?x3xf31>'", 0},

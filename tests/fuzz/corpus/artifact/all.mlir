@@ -33,7 +33,7 @@ module attributes {
     %r0 = lattice.sparse.reindex %p3, %x {fill = -1.5 : f32} : (!lattice.sparse_tensor<rank = 3, coord = batch_x_y_z, feature = row_channel, dtype = f32>, !lattice.sparse_tensor<rank = 3, coord = batch_x_y_z, feature = row_channel, dtype = f32>) -> !lattice.sparse_tensor<rank = 3, coord = batch_x_y_z, feature = row_channel, dtype = f32>
     %r1 = lattice.sparse.binary %r0, %x {op = #lattice.binary_op<maximum>, join = #lattice.join<left>, lhs_fill = 0.0 : f32, rhs_fill = 0.1 : f32} : (!lattice.sparse_tensor<rank = 3, coord = batch_x_y_z, feature = row_channel, dtype = f32>, !lattice.sparse_tensor<rank = 3, coord = batch_x_y_z, feature = row_channel, dtype = f32>) -> !lattice.sparse_tensor<rank = 3, coord = batch_x_y_z, feature = row_channel, dtype = f32>
     %r2 = lattice.sparse.cat %r1, %x {join = #lattice.join<inner>} : (!lattice.sparse_tensor<rank = 3, coord = batch_x_y_z, feature = row_channel, dtype = f32>, !lattice.sparse_tensor<rank = 3, coord = batch_x_y_z, feature = row_channel, dtype = f32>) -> !lattice.sparse_tensor<rank = 3, coord = batch_x_y_z, feature = row_channel, dtype = f32>
-    %d0, %d1, %d2 = lattice.sparse.decompose %r2 : !lattice.sparse_tensor<rank = 3, coord = batch_x_y_z, feature = row_channel, dtype = f32> -> (tensor<?x4xi32>, tensor<?x4xf32>, tensor<1xi32>)
+    %d0, %d1, %d2 = lattice.sparse.decompose %r1 : !lattice.sparse_tensor<rank = 3, coord = batch_x_y_z, feature = row_channel, dtype = f32> -> (tensor<?x4xi32>, tensor<?x4xf32>, tensor<1xi32>)
     %f0 = lattice.linear %d1, %l, %b : (tensor<?x4xf32>, !lattice.weight<linear, f32>, !lattice.weight<bias, f32>) -> tensor<?x4xf32>
     %f1 = lattice.linear %f0, %q : (tensor<?x4xf32>, !lattice.weight<linear, f32>) -> tensor<?x4xf32>
     %f2 = lattice.activation %f1 {kind = #lattice.activation<gelu>, approximate = #lattice.gelu_approx<tanh>, alpha = 0.01 : f32, beta = 1.0 : f32, threshold = 20.0 : f32} : (tensor<?x4xf32>) -> tensor<?x4xf32>
@@ -43,10 +43,10 @@ module attributes {
     %f6 = lattice.elementwise %f5 {kind = "exp"} : (tensor<?x4xf32>) -> tensor<?x4xf32>
     %f7 = lattice.softmax %f6 {axis = -1} : (tensor<?x4xf32>) -> tensor<?x4xf32>
     %f8 = lattice.embedding_lookup %ids, %e : (tensor<?xi32>, !lattice.weight<embedding, f32>) -> tensor<?x4xf32>
-    %v0 = lattice.sparse.with_features %r2, %f7 : (!lattice.sparse_tensor<rank = 3, coord = batch_x_y_z, feature = row_channel, dtype = f32>, tensor<?x4xf32>) -> !lattice.sparse_tensor<rank = 3, coord = batch_x_y_z, feature = row_channel, dtype = f32>
+    %v0 = lattice.sparse.with_features %r1, %f7 : (!lattice.sparse_tensor<rank = 3, coord = batch_x_y_z, feature = row_channel, dtype = f32>, tensor<?x4xf32>) -> !lattice.sparse_tensor<rank = 3, coord = batch_x_y_z, feature = row_channel, dtype = f32>
     %v1 = lattice.voxelize %points, %f8, %batch, %active {voxel_size = array<f64: 0.5, 0.5, 1.0>, origin = array<f64: 0.0, -1.5, 0.0>, reduction = #lattice.voxel_reduction<sum>, stride = array<i64: 1, 1, 1>} : (tensor<?x3xf32>, tensor<?x4xf32>, tensor<?xi32>, tensor<1xi32>) -> !lattice.sparse_tensor<rank = 3, coord = batch_x_y_z, feature = row_channel, dtype = f32>
     %v2 = lattice.devoxelize %points, %v1, %batch, %active {voxel_size = array<f64: 0.5, 0.5, 1.0>, origin = array<f64: 0.0, -1.5, 0.0>, interpolation = #lattice.point_interpolation<linear>} : (tensor<?x3xf32>, !lattice.sparse_tensor<rank = 3, coord = batch_x_y_z, feature = row_channel, dtype = f32>, tensor<?xi32>, tensor<1xi32>) -> tensor<?x4xf32>
     %g = lattice.global_pool %v0 {mode = #lattice.pool_mode<sum>, batch_size = 2} : (!lattice.sparse_tensor<rank = 3, coord = batch_x_y_z, feature = row_channel, dtype = f32>) -> tensor<?x4xf32>
-    return %v0, %v2, %g : !lattice.sparse_tensor<rank = 3, coord = batch_x_y_z, feature = row_channel, dtype = f32>, tensor<?x4xf32>, tensor<?x4xf32>
+    return %r2, %v2, %g : !lattice.sparse_tensor<rank = 3, coord = batch_x_y_z, feature = row_channel, dtype = f32>, tensor<?x4xf32>, tensor<?x4xf32>
   }
 }
