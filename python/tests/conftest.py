@@ -55,6 +55,7 @@ class Arrays:
             array = array.detach()
             if array.dtype == self.torch.bfloat16:
                 array = array.float()
+            return array.numpy().copy()
         if self.name == "mlx" and array.dtype == self.mx.bfloat16:
             array = array.astype(self.mx.float32)
         if self.name == "mlx":

@@ -1,29 +1,20 @@
-"""Artifacts: a folder with `graph.mlir` and `weights.safetensors` (semantics 12).
-
-Bundles can be read and written. Validating and running graphs needs the artifact reader of the C library, which this
-version of the package does not call yet: those functions raise RuntimeError.
-"""
+"""Artifacts: a folder with `graph.mlir` and `weights.safetensors` (semantics 12): read, write, check, run."""
 from __future__ import annotations
 
-import json
 import os
-import re
-import struct
+import tempfile
+import threading
 from dataclasses import dataclass, field
-from typing import Any, Dict, Mapping, NoReturn, Optional, Tuple, Union
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
-from .._arrays import CODES, NAMES, Library, library, library_of, make_view, view_bytes, view_shape
-from .._library import check, ffi, lib
+from .._arrays import Library, Views, common_library, library, library_of
+from .._library import NULL, check, context, ffi, lib, options
+from ..core.manager import CoordinateManager
+from ..core.sparse import Batch, SparseTensor, c_tensor, make
 
 GRAPH_FILE = "graph.mlir"
 WEIGHT_FILE = "weights.safetensors"
-
-_TYPES = {
-    "float32": "F32", "float16": "F16", "bfloat16": "BF16", "float64": "F64", "int32": "I32", "int64": "I64",
-    "uint8": "U8", "uint32": "U32", "int16": "I16",
-}  # fmt: skip
-_NAMES = {short: name for name, short in _TYPES.items()}
-_MOST_HEADER_BYTES = 100 << 20
+Path = Union[str, "os.PathLike[str]"]
 
 
 @dataclass(frozen=True)
@@ -64,103 +55,119 @@ class PlanOutput:
 
 @dataclass(frozen=True)
 class PlanOperation:
-    """An operation of a plan."""
+    """An operation of a plan; `definition` is its line of the graph without types."""
 
     name: str
     definition: Any
-    operands: Tuple[str, ...]
-    results: Tuple[str, ...]
-    attrs: Mapping[str, Any]
+    operands: Tuple[str, ...] = ()
+    results: Tuple[str, ...] = ()
+    attrs: Mapping[str, Any] = field(default_factory=dict)
     operand_types: Tuple[str, ...] = ()
     result_types: Tuple[str, ...] = ()
 
 
 class RuntimePlan:
-    """A checked plan of a graph. Not available in this version."""
+    """What a graph takes, does and gives. Made from the text of a graph, which it checks.
+
+    args, ops, outputs: tuples of PlanArgument, PlanOperation, PlanOutput.
+    """
+
+    __slots__ = ("graph", "ir_version", "args", "ops", "outputs")
+
+    def __init__(self, graph: str) -> None:
+        model = _parse(graph)
+        self.graph = graph
+        self.ir_version = int(lib.lat_model_version(model))
+        self.args = tuple(
+            PlanArgument(f"arg{i}", *_port(lib.lat_model_input(model, i))) for i in range(lib.lat_model_n_inputs(model))
+        )
+        self.outputs = tuple(
+            PlanOutput(f"out{i}", *_port(lib.lat_model_output(model, i))) for i in range(lib.lat_model_n_outputs(model))
+        )
+        self.ops = tuple(PlanOperation(name, line) for name, line in _operations(model))
 
     @classmethod
     def from_native(cls, raw: Mapping[str, Any]) -> "RuntimePlan":
-        _unavailable()
+        """Plans are made from graphs here: RuntimeError."""
+        raise RuntimeError("RuntimePlan.from_native: dictionaries of an MLIR-enabled library are not taken: expected a graph's text")
 
 
-class LatticeProgram:
-    """A program that runs a plan. Not available in this version."""
-
-    def __init__(self, plan: RuntimePlan, weights: Mapping[str, Any]) -> None:
-        _unavailable()
+def _text(value: Any) -> str:
+    return ffi.string(value).decode() if value != NULL else ""
 
 
-def _unavailable() -> NoReturn:
-    raise RuntimeError("artifact: running and checking graphs needs an MLIR-enabled library, which this version is not")
+def _port(port: Any) -> Tuple[str, str, str]:
+    if port.is_sparse:
+        kind = f"sparse_tensor<{_text(port.elem)}>"
+    else:
+        shape = [str(port.shape[a]) if port.shape[a] >= 0 else "?" for a in range(port.rank)]
+        kind = f"tensor<{'x'.join([*shape, _text(port.elem)])}>"
+    return _text(port.name), kind, _text(port.role)
 
 
-def write_safetensors(path: Union[str, os.PathLike], arrays: Mapping[str, Any]) -> None:
-    """Writes arrays of any library."""
-    header: Dict[str, Any] = {}
-    parts, at = [], 0
-    for name in sorted(arrays):
-        of = library_of(arrays[name], name)
-        view, keep = of.view(of.detach(arrays[name]))
-        n = view_bytes(view)
-        data = bytearray(n)
-        if n:
-            check(lib.lat_array_copy_to(view, ffi.from_buffer(data), n))
-        del keep
-        shape = list(view_shape(view))
-        header[name] = {"dtype": _TYPES[NAMES[view.dtype]], "shape": shape, "data_offsets": [at, at + n]}
-        parts.append(data)
-        at += n
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    with open(path, "wb") as file:
-        file.write(struct.pack("<Q", len(text)))
-        file.write(text)
-        for data in parts:
-            file.write(data)
-
-
-def read_safetensors(path: Union[str, os.PathLike], of: Library) -> Dict[str, Any]:
-    """Reads a safetensors file into arrays of a library. ValueError for a malformed file."""
-    with open(path, "rb") as file:
-        content = file.read()
-
-    def bad(what: str) -> NoReturn:
-        raise ValueError(f"safetensors: {path}: {what}")
-
-    if len(content) < 8:
-        bad(f"truncated: got {len(content)} bytes, expected a header")
-    (length,) = struct.unpack("<Q", content[:8])
-    if length > min(len(content) - 8, _MOST_HEADER_BYTES):
-        bad(f"header length: got {length}, expected at most {len(content) - 8}")
-    try:
-        header = json.loads(content[8 : 8 + length])
-    except ValueError as error:
-        bad(f"header is no JSON: {error}")
-    if not isinstance(header, dict):
-        bad("header is no JSON object")
-    body = memoryview(content)[8 + length :]
-    found = {}
-    for name, facts in header.items():
-        if name == "__metadata__":
-            continue
-        try:
-            kind, shape, (start, end) = facts["dtype"], tuple(int(n) for n in facts["shape"]), facts["data_offsets"]
-        except (TypeError, KeyError, ValueError):
-            bad(f"entry {name}: expected dtype, shape and data_offsets")
-        if kind not in _NAMES:
-            bad(f"entry {name}: dtype: got {kind}, expected one of {', '.join(_NAMES)}")
-        code = CODES[_NAMES[kind]]
-        view = make_view(ffi.NULL, code, shape)
-        if min(shape, default=0) < 0 or not 0 <= start <= end <= len(body) or end - start != view_bytes(view):
-            bad(f"entry {name}: offsets {start} to {end} do not fit shape {shape} and the file")
-        data = ffi.new("char[]", max(end - start, 1))
-        ffi.memmove(data, bytes(body[start:end]), end - start)
-        view.data = data
-        found[name] = of.borrow(view, data)
+def _operations(model: Any) -> List[Tuple[str, str]]:
+    line = ffi.new("char[2048]")
+    found = []
+    for i in range(lib.lat_model_n_operations(model)):
+        lib.lat_model_describe_operation(model, i, line, 2048)
+        found.append(("lattice." + _text(lib.lat_model_operation_name(model, i)), _text(line)))
     return found
 
 
-def save_lattice_artifact(path: Union[str, os.PathLike], graph: str, weights: Optional[Mapping[str, Any]] = None) -> None:
+def _parse(graph: str) -> Any:
+    data = graph.encode()
+    out = ffi.new("lat_model **")
+    check(lib.lat_model_parse(context(), data, len(data), out))
+    return ffi.gc(out[0], lib.lat_model_release)
+
+
+def _load(path: Path) -> Any:
+    out = ffi.new("lat_model **")
+    try:
+        check(lib.lat_model_load(context(), os.fspath(path).encode(), NULL, out))
+    except OSError as error:  # the original's exception for a bundle that is not there
+        raise ValueError(str(error)) from None
+    return ffi.gc(out[0], lib.lat_model_release)
+
+
+def _model(artifact: Union[LatticeArtifact, Path]) -> Any:
+    if not isinstance(artifact, LatticeArtifact):
+        return _load(artifact)
+    with tempfile.TemporaryDirectory() as folder:
+        save_lattice_artifact(folder, artifact.graph, artifact.weights)
+        return _load(folder)  # its file stays mapped
+
+
+def write_safetensors(path: Path, arrays: Mapping[str, Any]) -> None:
+    """Writes arrays of any library to a safetensors file."""
+    kept: List[Any] = []
+    named = ffi.new("lat_named_array[]", max(len(arrays), 1))
+    for entry, (name, array) in zip(named, sorted(arrays.items())):
+        of = library_of(array, name)
+        views = Views(of)
+        text = ffi.new("char[]", name.encode())
+        entry.name, entry.array = text, views(of.detach(array))[0]
+        kept.extend((views, text))
+    check(lib.lat_safetensors_write(context(), os.fspath(path).encode(), named, len(arrays)))
+    del kept
+
+
+def read_safetensors(path: Path, of: Union[Library, str] = "numpy") -> Dict[str, Any]:
+    """Reads a safetensors file into arrays of a library. ValueError for a malformed file."""
+    target = library(of) if isinstance(of, str) else of
+    out = ffi.new("lat_safetensors **")
+    check(lib.lat_safetensors_open(context(), os.fspath(path).encode(), out))
+    file = ffi.gc(out[0], lib.lat_safetensors_release)
+    found = {}
+    for i in range(lib.lat_safetensors_count(file)):
+        view = ffi.new("lat_array_view *", lib.lat_array_as_view(lib.lat_safetensors_array(file, i)))
+        copy = ffi.new("lat_array **")
+        check(lib.lat_array_create(context(), view, copy))
+        found[_text(lib.lat_safetensors_name(file, i))] = target.take(copy[0])
+    return found
+
+
+def save_lattice_artifact(path: Path, graph: str, weights: Optional[Mapping[str, Any]] = None) -> None:
     """Writes a bundle: creates the folder and its two files."""
     os.makedirs(path, exist_ok=True)
     with open(os.path.join(path, GRAPH_FILE), "w", encoding="utf-8") as file:
@@ -168,7 +175,7 @@ def save_lattice_artifact(path: Union[str, os.PathLike], graph: str, weights: Op
     write_safetensors(os.path.join(path, WEIGHT_FILE), weights or {})
 
 
-def load_lattice_artifact(path: Union[str, os.PathLike], *, arrays: str = "numpy") -> LatticeArtifact:
+def load_lattice_artifact(path: Path, *, arrays: str = "numpy") -> LatticeArtifact:
     """Reads a bundle; the weights become arrays of `arrays` ("numpy", "torch", "mlx")."""
     if not os.path.isdir(path):
         raise ValueError(f"lattice artifact directory does not exist: got {path}")
@@ -177,48 +184,203 @@ def load_lattice_artifact(path: Union[str, os.PathLike], *, arrays: str = "numpy
             raise ValueError(f"lattice artifact is missing {name}: in {path}")
     with open(os.path.join(path, GRAPH_FILE), encoding="utf-8") as file:
         graph = file.read()
-    return LatticeArtifact(graph, read_safetensors(os.path.join(path, WEIGHT_FILE), library(arrays)))
+    return LatticeArtifact(graph, read_safetensors(os.path.join(path, WEIGHT_FILE), arrays))
 
 
 def lattice_graph_operation_names(graph: str) -> Tuple[str, ...]:
-    """Names of the operations of a graph, in order."""
-    text = re.sub(r"//[^\n]*", "", graph)
-    return tuple(re.findall(r"=\s*(lattice\.[a-z_0-9.]+)", text[text.find("func.func") :]))
+    """Names of the operations of a graph, in order. ValueError for a graph that is not valid."""
+    return tuple(name for name, _ in _operations(_parse(graph)))
 
 
 def lattice_graph_status(graph: str, *, lattice_opt: Any = None) -> LatticeMLIRStatus:
-    """Whether a graph is valid."""
-    _unavailable()
+    """Whether a graph is valid. `lattice_opt` is not needed here."""
+    try:
+        _parse(graph)
+    except ValueError as error:
+        return LatticeMLIRStatus(False, str(error))
+    return LatticeMLIRStatus(True)
 
 
 def validate_lattice_graph(graph: str, *, lattice_opt: Any = None) -> None:
     """Raises ValueError with the diagnostics of a graph that is not valid."""
-    _unavailable()
+    _parse(graph)
 
 
-def lattice_artifact_status(artifact: Any) -> LatticeMLIRStatus:
+def lattice_artifact_status(artifact: Union[LatticeArtifact, Path]) -> LatticeMLIRStatus:
     """Whether an artifact, or the bundle at a path, is valid."""
-    _unavailable()
+    try:
+        _model(artifact)
+    except ValueError as error:
+        return LatticeMLIRStatus(False, str(error))
+    return LatticeMLIRStatus(True)
 
 
-def validate_lattice_artifact(artifact: Any) -> None:
-    """Raises ValueError for an artifact that is not valid."""
-    _unavailable()
+def validate_lattice_artifact(artifact: Union[LatticeArtifact, Path]) -> None:
+    """Raises ValueError for an artifact, or a bundle at a path, that is not valid."""
+    _model(artifact)
 
 
 def native_artifact_execution_available() -> bool:
     """Whether artifacts can be run."""
-    return False
+    return True
 
 
-def compile_lattice_artifact(artifact: LatticeArtifact) -> LatticeProgram:
+class _Session(threading.local):
+    """The calling thread's session: it keeps the coordinate sets of equal inputs. It ends before its context."""
+
+    handle: Any = None
+    context: Any = None
+
+    def __del__(self) -> None:
+        if self.handle is not None:
+            lib.lat_session_destroy(self.handle)
+
+
+class LatticeProgram:
+    """An artifact that can be called (semantics 12.6).
+
+    Arrays by position in the order of `plan.args`, or by name; or a SparseTensor for each group of
+    `<name>_coords, <name>_features, <name>_active`. One result comes as it is, several as a tuple.
+
+    coords: "physical" (multiples of the stride) or "logical": what coordinate arrays that come in are.
+    """
+
+    def __init__(self, plan: RuntimePlan, weights: Mapping[str, Any], *, coords: str = "physical") -> None:
+        if not isinstance(plan, RuntimePlan):
+            raise TypeError(f"LatticeProgram: plan has the wrong class: got {type(plan).__name__}, expected RuntimePlan")
+        self._build(_model(LatticeArtifact(plan.graph, dict(weights))), plan, coords)
+
+    @classmethod
+    def _of(cls, model: Any, plan: RuntimePlan, coords: str) -> "LatticeProgram":
+        made = cls.__new__(cls)
+        made._build(model, plan, coords)
+        return made
+
+    def _build(self, model: Any, plan: RuntimePlan, coords: str) -> None:
+        if coords not in ("physical", "logical"):
+            raise ValueError(f"LatticeProgram: coords: got {coords!r}, expected 'physical' or 'logical'")
+        out = ffi.new("lat_program **")
+        check(lib.lat_model_compile(context(), model, NULL, out))
+        self.plan = plan
+        self.coords = coords
+        self._program = ffi.gc(out[0], lib.lat_program_release)
+        self._session = _Session()
+        self._groups = _groups(plan)
+
+    def __repr__(self) -> str:
+        return f"LatticeProgram({len(self.plan.ops)} operations, {', '.join(self._groups)} -> {', '.join(o.abi_name for o in self.plan.outputs)})"
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        values = [*args, *kwargs.values()]
+        if any(isinstance(value, SparseTensor) for value in values):
+            bindings = self._shorthand(args, kwargs)
+        else:
+            bindings = self._components(args, kwargs)
+        return self._run(bindings)
+
+    def _components(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Dict[str, Any]:
+        names = [argument.abi_name for argument in self.plan.args]
+        return _assign(names, args, kwargs)
+
+    def _shorthand(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Dict[str, Any]:
+        parts = {name for members in self._groups.values() if len(members) == 3 for name in members}
+        mixed = sorted(parts.intersection(kwargs) - set(self._groups))
+        if mixed:
+            raise ValueError(f"SparseTensor inputs cannot be combined with their parts: got {', '.join(mixed)}")
+        found = _assign(list(self._groups), args, kwargs)
+        for name, value in found.items():
+            if isinstance(value, SparseTensor) != (len(self._groups[name]) == 3):
+                raise ValueError(f"SparseTensor shorthand requires a SparseTensor for each sparse input and an array for others: got {name}")
+        return found
+
+    def _run(self, inputs: Mapping[str, Any]) -> Any:
+        first = [value._feats if isinstance(value, SparseTensor) else value for value in inputs.values()]
+        of = common_library("artifact inputs", *first) if first else library("numpy")
+        views, kept = Views(of), []
+        bindings = ffi.new("lat_binding[]", max(len(inputs), 1))
+        for binding, (name, value) in zip(bindings, inputs.items()):
+            text = ffi.new("char[]", name.encode())
+            kept.append(text)
+            binding.name = text
+            if isinstance(value, SparseTensor):
+                handle, keep = c_tensor(value, of.detach(value._feats))
+                kept.extend((handle, keep))
+                binding.tensor = handle
+            else:
+                binding.array = views(of.detach(value))
+        session = self._session
+        if session.handle is None:
+            session.context, out = context(), ffi.new("lat_session **")
+            check(lib.lat_session_create(session.context, self._program, out))
+            session.handle = out[0]
+        results = ffi.new("lat_results **")
+        opts = options("lat_run_opts", logical_coords=int(self.coords == "logical"))
+        check(lib.lat_session_run(session.handle, bindings, len(inputs), opts, results))
+        del kept, views
+        held = ffi.gc(results[0], lib.lat_results_release)
+        found = tuple(_output(held, of, i) for i in range(lib.lat_results_count(held)))
+        return found[0] if len(found) == 1 else found
+
+
+def _output(results: Any, of: Library, index: int) -> Any:
+    name = lib.lat_results_name(results, index)
+    tensor = lib.lat_results_tensor(results, name)
+    if tensor == NULL:
+        return of.take(lib.lat_array_retain(lib.lat_results_array(results, name)))
+    manager = CoordinateManager()
+    manager._library = of
+    entry = manager._of_set(lib.lat_tensor_coords(tensor))
+    size = int(lib.lat_tensor_batch_size(tensor))
+    counts = lib.lat_tensor_batch_counts(tensor)
+    declared = None if counts == NULL or size < 0 else tuple(ffi.unpack(counts, size)) if size else ()
+    feats = of.take(lib.lat_array_retain(lib.lat_tensor_feats_array(tensor)))
+    return make(feats, entry, manager, Batch(declared, size), of)
+
+
+def _groups(plan: RuntimePlan) -> Dict[str, Tuple[str, ...]]:
+    """Logical inputs: three arguments in a row that are the parts of one sparse input, or one argument."""
+    names = [argument.abi_name for argument in plan.args]
+    roles = [argument.role for argument in plan.args]
+    found: Dict[str, Tuple[str, ...]] = {}
+    at = 0
+    while at < len(names):
+        if roles[at : at + 3] == ["sparse_coords", "sparse_features", "sparse_active"]:
+            stem = names[at][: -len("_coords")] if names[at].endswith("_coords") else "input"
+            found[stem] = tuple(names[at : at + 3])
+            at += 3
+        else:
+            found[names[at]] = (names[at],)
+            at += 1
+    return found
+
+
+def _assign(names: Sequence[str], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Dict[str, Any]:
+    if len(args) > len(names):
+        raise ValueError(f"artifact: too many positional inputs: got {len(args)}, expected at most {len(names)}")
+    found = dict(zip(names, args))
+    unknown = sorted(name for name in kwargs if name not in names or name in found)
+    if unknown:
+        raise ValueError(f"unexpected artifact inputs: {', '.join(unknown)}")
+    found.update(kwargs)
+    for name in names:
+        if name not in found:
+            raise ValueError(f"missing artifact input: {name}")
+    for name, value in found.items():
+        if not isinstance(value, SparseTensor):
+            library_of(value, f"artifact inputs: {name}")
+    return found
+
+
+def compile_lattice_artifact(artifact: LatticeArtifact, *, coords: str = "physical") -> LatticeProgram:
     """A program of an artifact."""
-    _unavailable()
+    return LatticeProgram._of(_model(artifact), RuntimePlan(artifact.graph), coords)
 
 
-def load_lattice_program(path: Union[str, os.PathLike]) -> LatticeProgram:
+def load_lattice_program(path: Path, *, coords: str = "physical") -> LatticeProgram:
     """A program of the bundle at a path."""
-    _unavailable()
+    model = _load(path)
+    with open(os.path.join(path, GRAPH_FILE), encoding="utf-8") as file:
+        return LatticeProgram._of(model, RuntimePlan(file.read()), coords)
 
 
 __all__ = [
