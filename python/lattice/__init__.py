@@ -18,10 +18,12 @@ from .core import (
     quantize_weight,
 )
 from . import artifact, compat, nn
+from .point_files import PointCloud, explain, plot, read_points, write_points
 
 __all__ = [
-    "QuantizedWeight", "SparseTensor", "SparseTensorComponents", "__version__", "artifact", "backend_info", "compat",
-    "core", "dequantize_weight", "nn", "ops", "quantize_weight", "set_options", "use",
+    "PointCloud", "QuantizedWeight", "SparseTensor", "SparseTensorComponents", "__version__", "artifact",
+    "backend_info", "compat", "core", "dequantize_weight", "explain", "nn", "ops", "plot", "quantize_weight",
+    "read_points", "set_options", "use", "write_points",
 ]  # fmt: skip
 
 

@@ -271,12 +271,12 @@ class LatticeProgram:
         return f"LatticeProgram({len(self.plan.ops)} operations, {', '.join(self._groups)} -> {', '.join(o.abi_name for o in self.plan.outputs)})"
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        values = [*args, *kwargs.values()]
-        if any(isinstance(value, SparseTensor) for value in values):
-            bindings = self._shorthand(args, kwargs)
-        else:
-            bindings = self._components(args, kwargs)
-        return self._run(bindings)
+        return self._run(self._inputs(args, kwargs))
+
+    def _inputs(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Dict[str, Any]:
+        if any(isinstance(value, SparseTensor) for value in (*args, *kwargs.values())):
+            return self._shorthand(args, kwargs)
+        return self._components(args, kwargs)
 
     def _components(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Dict[str, Any]:
         names = [argument.abi_name for argument in self.plan.args]
@@ -294,20 +294,7 @@ class LatticeProgram:
         return found
 
     def _run(self, inputs: Mapping[str, Any]) -> Any:
-        first = [value._feats if isinstance(value, SparseTensor) else value for value in inputs.values()]
-        of = common_library("artifact inputs", *first) if first else library("numpy")
-        views, kept = Views(of), []
-        bindings = ffi.new("lat_binding[]", max(len(inputs), 1))
-        for binding, (name, value) in zip(bindings, inputs.items()):
-            text = ffi.new("char[]", name.encode())
-            kept.append(text)
-            binding.name = text
-            if isinstance(value, SparseTensor):
-                handle, keep = c_tensor(value, of.detach(value._feats))
-                kept.extend((handle, keep))
-                binding.tensor = handle
-            else:
-                binding.array = views(of.detach(value))
+        bindings, n, of, kept = bound(inputs)
         session = self._session
         if session.handle is None:
             session.context, out = context(), ffi.new("lat_session **")
@@ -315,11 +302,31 @@ class LatticeProgram:
             session.handle = out[0]
         results = ffi.new("lat_results **")
         opts = options("lat_run_opts", logical_coords=int(self.coords == "logical"))
-        check(lib.lat_session_run(session.handle, bindings, len(inputs), opts, results))
-        del kept, views
+        check(lib.lat_session_run(session.handle, bindings, n, opts, results))
+        del kept
         held = ffi.gc(results[0], lib.lat_results_release)
         found = tuple(_output(held, of, i) for i in range(lib.lat_results_count(held)))
         return found[0] if len(found) == 1 else found
+
+
+def bound(inputs: Mapping[str, Any]) -> Tuple[Any, int, Library, Any]:
+    """`lat_binding[]` of named inputs, their number and library, and what keeps their memory alive."""
+    first = [value._feats if isinstance(value, SparseTensor) else value for value in inputs.values()]
+    of = common_library("artifact inputs", *first) if first else library("numpy")
+    views = Views(of)
+    kept: List[Any] = [views]
+    bindings = ffi.new("lat_binding[]", max(len(inputs), 1))
+    for binding, (name, value) in zip(bindings, inputs.items()):
+        text = ffi.new("char[]", name.encode())
+        kept.append(text)
+        binding.name = text
+        if isinstance(value, SparseTensor):
+            handle, keep = c_tensor(value, of.detach(value._feats))
+            kept.extend((handle, keep))
+            binding.tensor = handle
+        else:
+            binding.array = views(of.detach(value))
+    return bindings, len(inputs), of, kept
 
 
 def _output(results: Any, of: Library, index: int) -> Any:
