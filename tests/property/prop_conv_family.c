@@ -402,14 +402,15 @@ static void test_reference(void **state) {
 
 static void test_levels_and_threads(void **state) {
   (void)state;
-  static const lat_cpu_level levels[] = {LAT_CPU_LEVEL_SCALAR, LAT_CPU_LEVEL_AVX2, LAT_CPU_LEVEL_AVX512};
+  static const lat_cpu_level levels[] = {LAT_CPU_LEVEL_SCALAR, LAT_CPU_LEVEL_NEON, LAT_CPU_LEVEL_AVX2,
+                                         LAT_CPU_LEVEL_AVX512};
   static const int32_t threads[] = {1, 2, 5};
   for (uint64_t seed = 300; seed < 300 + N_PROBLEMS / 2; seed++) {
     family_problem p = make_problem(seed);
     lat_context *context = make_context(1, LAT_CPU_LEVEL_SCALAR);
     lat_tensor *first = run(context, &p, -1);
     lat_context_destroy(context);
-    for (int i = 0; i < 9; i++) {
+    for (int i = 0; i < 12; i++) {
       context = make_context(threads[i % 3], levels[i / 3]);
       if (lat_context_cpu_level(context) == levels[i / 3]) {
         lat_tensor *y = run(context, &p, -1);

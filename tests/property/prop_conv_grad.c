@@ -242,7 +242,8 @@ static void assert_same_grads(const conv_problem *p, const lat_conv_grads *a, co
 
 static void test_levels_and_threads(void **state) {
   (void)state;
-  static const lat_cpu_level levels[] = {LAT_CPU_LEVEL_SCALAR, LAT_CPU_LEVEL_AVX2, LAT_CPU_LEVEL_AVX512};
+  static const lat_cpu_level levels[] = {LAT_CPU_LEVEL_SCALAR, LAT_CPU_LEVEL_NEON, LAT_CPU_LEVEL_AVX2,
+                                         LAT_CPU_LEVEL_AVX512};
   static const int32_t threads[] = {1, 2, 5};
   for (uint64_t seed = N_PROBLEMS - 9; seed <= N_PROBLEMS + N_LARGE; seed++) {
     lat_conv_grads first = {NULL, NULL, NULL};

@@ -144,6 +144,9 @@ static void test_cpu_levels(void **state) {
   assert_true(level_with(LAT_CPU_LEVEL_AUTO, "avx2") <= LAT_CPU_LEVEL_AVX2);
 #if defined(__x86_64__)
   assert_int_equal(level_with(LAT_CPU_LEVEL_NEON, NULL), LAT_CPU_LEVEL_SCALAR); // another machine's level
+#elif defined(__aarch64__)
+  assert_int_equal(best, LAT_CPU_LEVEL_NEON);
+  assert_int_equal(level_with(LAT_CPU_LEVEL_AUTO, "neon"), LAT_CPU_LEVEL_NEON);
 #endif
   setenv("LATTICE_CPU_LEVEL", "AVX2", 1);
   assert_refused(NULL, LAT_STATUS_INVALID_ARGUMENT, "LATTICE_CPU_LEVEL is no level: got 'AVX2', expected auto, scalar");

@@ -3,6 +3,7 @@
 #include "backend/cpu/kernel/cpu_kernels.h"
 
 extern const lat__cpu_kernels lat__kernels_scalar;
+extern const lat__cpu_kernels lat__kernels_neon;
 extern const lat__cpu_kernels lat__kernels_avx2;
 extern const lat__cpu_kernels lat__kernels_avx512;
 
@@ -17,6 +18,8 @@ static bool machine_has(lat_cpu_level level) {
     return avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
   }
+#elif defined(__aarch64__)
+  if (level == LAT_CPU_LEVEL_NEON) return true; // part of the base architecture, the compiler uses it anywhere
 #endif
   return level == LAT_CPU_LEVEL_SCALAR;
 }
@@ -25,6 +28,7 @@ const lat__cpu_kernels *lat__cpu_kernels_of(lat_cpu_level level) {
   const lat__cpu_kernels *table = NULL;
   if (!machine_has(level)) return NULL;
   if (level == LAT_CPU_LEVEL_SCALAR) table = &lat__kernels_scalar;
+  if (level == LAT_CPU_LEVEL_NEON) table = &lat__kernels_neon;
   if (level == LAT_CPU_LEVEL_AVX2) table = &lat__kernels_avx2;
   if (level == LAT_CPU_LEVEL_AVX512) table = &lat__kernels_avx512;
   return table && table->level ? table : NULL;

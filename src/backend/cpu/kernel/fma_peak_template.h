@@ -1,7 +1,7 @@
 // The multiply-add limit of one core: chains that never leave the registers. Two pipes of four cycles need eight chains;
-// twelve leave room and fit sixteen registers.
+// twelve leave room and fit sixteen registers. Cores with short vectors have up to four pipes.
 
-#define PEAK_CHAINS 12
+#define PEAK_CHAINS (V_LANES == 4 ? 24 : 12)
 #define PEAK_STEPS 64
 
 static int64_t KERNEL(fma_peak)(int64_t n_rounds, float *sink) {

@@ -12,9 +12,13 @@
 // Lanes run along output channels, so each element of y is one fma chain with ci ascending at every level. A tile of R
 // rows and V vectors does R * V fma for V loads and R broadcasts each step; R * V + V + 1 registers bound it.
 
-#if V_REGISTERS >= 32
+#if V_REGISTERS >= 32 && V_LANES >= 16
 #define GEMM_ROWS 6 // of a full panel; 24 accumulators
 #define GEMM_VECTORS 4
+#elif V_REGISTERS >= 32
+#define GEMM_ROWS 5 // 20 accumulators: broadcasts take registers here, and of 24 accumulators some would be spilled
+#define GEMM_VECTORS 4
+#define GEMM_ROWS_OF_3 6
 #elif V_LANES > 1
 #define GEMM_ROWS 6 // 12 accumulators
 #define GEMM_VECTORS 2
@@ -23,13 +27,16 @@
 #define GEMM_VECTORS 4
 #endif
 #define GEMM_MAX_ROWS 8
+#ifndef GEMM_ROWS_OF_3
+#define GEMM_ROWS_OF_3 GEMM_MAX_ROWS // of a panel of three vectors
+#endif
 #define GEMM_LINE_FLOATS 16 // of a cache line
 
 /// Rows of a tile of `vectors` vectors: enough independent chains, few enough registers.
 static LAT_ALWAYS_INLINE int KERNEL(gemm_tile_rows)(int64_t vectors) {
   if (V_LANES == 1) return 1;
   if (vectors == GEMM_VECTORS) return GEMM_ROWS;
-  return GEMM_MAX_ROWS;
+  return vectors == 3 ? GEMM_ROWS_OF_3 : GEMM_MAX_ROWS;
 }
 
 /// Asks for the input rows of a later tile, far enough ahead that they arrive from L3 in time. It looks past the list
@@ -127,4 +134,5 @@ static void KERNEL(gather_gemm_f32)(const lat__gather_gemm_args *args) {
 }
 
 #undef GEMM_MAX_ROWS
+#undef GEMM_ROWS_OF_3
 #undef GEMM_LINE_FLOATS

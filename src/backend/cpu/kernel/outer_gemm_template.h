@@ -11,8 +11,11 @@
 // Each element of y is one fma chain over the pairs, so every level has the same bits. A tile of R rows and V vectors does
 // R * V fma for V loads and R broadcasts each pair; R * V + V + 1 registers bound it, and 8 chains must be under way.
 
-#if V_REGISTERS >= 32
+#if V_REGISTERS >= 32 && V_LANES >= 16
 #define OUTER_ROWS 6 // 24 accumulators
+#define OUTER_VECTORS 4
+#elif V_REGISTERS >= 32
+#define OUTER_ROWS 5 // 20 accumulators
 #define OUTER_VECTORS 4
 #elif V_LANES > 1
 #define OUTER_ROWS 6 // 12 accumulators

@@ -6,7 +6,7 @@
 //
 // gather_gemm_f32 loads and stores y for every edge, which few input channels do not pay for.
 
-#define ROW_GEMM_VECTORS (V_REGISTERS >= 32 ? 4 : 8) // of a full panel: 64 columns where there are vectors
+#define ROW_GEMM_VECTORS (V_LANES >= 16 ? 4 : 8) // of a full panel: 64 columns of x86's vectors, 32 of Arm's
 #define ROW_GEMM_MAX_VECTORS 8
 #define ROW_GEMM_AHEAD 24 // edges from here to the prefetched one
 

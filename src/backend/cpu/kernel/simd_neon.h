@@ -1,0 +1,74 @@
+/// The vocabulary of simd_scalar.h in 4 lanes: 64-bit Arm, whose base has everything used here. `vf32` also takes the
+/// plain operators.
+#ifndef LATTICE_BACKEND_CPU_KERNEL_SIMD_NEON_H
+#define LATTICE_BACKEND_CPU_KERNEL_SIMD_NEON_H
+
+#include <arm_neon.h>
+
+#include <lattice/array.h>
+
+#define V_LANES 4
+#define V_REGISTERS 32
+
+typedef float32x4_t vf32;
+
+static inline vf32 v_load(const float *p) {
+  return vld1q_f32(p);
+}
+static inline void v_store(float *p, vf32 v) {
+  vst1q_f32(p, v);
+}
+
+/// In pieces: there are no masked loads and stores.
+static inline vf32 v_load_n(const float *p, int64_t n) {
+  float32x2_t low = vdup_n_f32(0.0f), high = low;
+  if (n & 4) return vld1q_f32(p);
+  if (n & 2) low = vld1_f32(p);
+  if (n == 1) low = vld1_lane_f32(p, low, 0);
+  if (n == 3) high = vld1_lane_f32(p + 2, high, 0);
+  return vcombine_f32(low, high);
+}
+static inline void v_store_n(float *p, vf32 v, int64_t n) {
+  if (n & 4) vst1q_f32(p, v);
+  if (n & 2) vst1_f32(p, vget_low_f32(v));
+  if (n == 1) vst1q_lane_f32(p, v, 0);
+  if (n == 3) vst1q_lane_f32(p + 2, v, 2);
+}
+
+static inline vf32 v_set1(float value) {
+  return vdupq_n_f32(value);
+}
+static inline vf32 v_fma(vf32 a, vf32 b, vf32 c) {
+  return vfmaq_f32(c, a, b);
+}
+
+static inline vf32 v_relu(vf32 v) {
+  return vreinterpretq_f32_u32(vbicq_u32(vreinterpretq_u32_f32(v), vcleq_f32(v, vdupq_n_f32(0.0f))));
+}
+
+static inline vf32 v_load_f16(const uint16_t *p) {
+  return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p)));
+}
+static inline vf32 v_load_f16_n(const uint16_t *p, int64_t n) {
+  uint16x4_t words = vdup_n_u16(0);
+  if (n & 4) return v_load_f16(p);
+  if (n > 0) words = vld1_lane_u16(p, words, 0);
+  if (n > 1) words = vld1_lane_u16(p + 1, words, 1);
+  if (n > 2) words = vld1_lane_u16(p + 2, words, 2);
+  return vcvt_f32_f16(vreinterpret_f16_u16(words));
+}
+static inline void v_store_f16(uint16_t *p, vf32 v) {
+  vst1_u16(p, vreinterpret_u16_f16(vcvt_f16_f32(v)));
+}
+static inline void v_store_f16_n(uint16_t *p, vf32 v, int64_t n) {
+  uint16x4_t words = vreinterpret_u16_f16(vcvt_f16_f32(v));
+  if (n & 4) {
+    vst1_u16(p, words);
+    return;
+  }
+  if (n > 0) vst1_lane_u16(p, words, 0);
+  if (n > 1) vst1_lane_u16(p + 1, words, 1);
+  if (n > 2) vst1_lane_u16(p + 2, words, 2);
+}
+
+#endif
