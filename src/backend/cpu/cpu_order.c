@@ -28,8 +28,9 @@ typedef struct sorter {
   int32_t low[4]; ///< least value of each column
   int bits[4];    ///< bits of the range of each column
   int row_bits;
-  int first, last; ///< columns of the present phase: first .. last
-  int shift[4];    ///< of the columns in the present phase's words
+  int first, last;   ///< columns of the present phase: first .. last
+  int shift[4];      ///< of the columns in the present phase's words; 0 for a column without bits
+  uint64_t field[4]; ///< their bits in a word
   uint64_t *words, *scratch;
   uint64_t *sorted; ///< one of the two
 } sorter;
@@ -68,7 +69,8 @@ static void plan_phase(sorter *s, int last) {
   s->last = last;
   s->first = last + 1;
   for (int c = last; c >= 0 && used + s->bits[c] <= 64; c--) { // a column has 32 bits and a row number 31: one fits
-    s->shift[c] = used;
+    s->shift[c] = s->bits[c] ? used : 0;                       // shifting by 64 is undefined
+    s->field[c] = (((uint64_t)1 << s->bits[c]) - 1) << s->shift[c];
     used += s->bits[c];
     s->first = c;
   }
@@ -78,10 +80,19 @@ static uint64_t row_mask(const sorter *s) {
   return ((uint64_t)1 << s->row_bits) - 1;
 }
 
-/// Shift of a column that may have no bits at all: then 0, since shifting by 64 is undefined.
-static uint64_t place(const sorter *s, const int32_t *row, int c) {
-  if (s->bits[c] == 0) return 0;
-  return (uint64_t)((int64_t)row[c] - s->low[c]) << s->shift[c];
+static LAT_ALWAYS_INLINE uint64_t place(const sorter *s, const int32_t *row, int c) {
+  return (uint64_t)((uint32_t)row[c] - (uint32_t)s->low[c]) << s->shift[c];
+}
+
+/// The words of rows whose four columns fit one word, as nearly all do.
+static void pack_whole(const sorter *s, int64_t begin, int64_t end) {
+  const sorter local = *s; // stores to words cannot change it
+  for (int64_t i = begin; i < end; i++) {
+    const int32_t *row = local.rows + 4 * i;
+    uint64_t upper = place(&local, row, 0) | place(&local, row, 1);
+    uint64_t lower = place(&local, row, 2) | place(&local, row, 3);
+    local.words[i] = upper | lower | (uint64_t)i;
+  }
 }
 
 /// Writes the words of the present phase. The order of the earlier phases is in `sorted`, which then is `words`; NULL
@@ -89,6 +100,10 @@ static uint64_t place(const sorter *s, const int32_t *row, int c) {
 static void pack_range(void *arg, int64_t begin, int64_t end, int worker) {
   const sorter *s = arg;
   (void)worker;
+  if (s->first == 0 && s->last == 3) {
+    pack_whole(s, begin, end);
+    return;
+  }
   for (int64_t i = begin; i < end; i++) {
     uint64_t r = s->sorted ? s->sorted[i] & row_mask(s) : (uint64_t)i;
     const int32_t *row = s->rows + 4 * r;
@@ -128,14 +143,10 @@ typedef struct level_masks {
   uint64_t slab, column, leaf;
 } level_masks;
 
-static uint64_t column_mask(const sorter *s, int c) {
-  return s->bits[c] == 0 ? 0 : (((uint64_t)1 << s->bits[c]) - 1) << s->shift[c]; // a column has 32 bits at most
-}
-
 static level_masks make_masks(const sorter *s) {
-  level_masks masks = {.slab = column_mask(s, 0) | column_mask(s, 1)};
-  masks.column = masks.slab | column_mask(s, 2);
-  masks.leaf = masks.column | column_mask(s, 3);
+  level_masks masks = {.slab = s->field[0] | s->field[1]};
+  masks.column = masks.slab | s->field[2];
+  masks.leaf = masks.column | s->field[3];
   return masks;
 }
 
@@ -192,32 +203,33 @@ done:
 /// A coordinate of a sorted row: out of its word, or of the row itself.
 static LAT_ALWAYS_INLINE int32_t coordinate(const sorter *s, const level_masks *masks, uint64_t word, int c) {
   if (!masks) return s->rows[4 * (word & row_mask(s)) + (uint64_t)c];
-  return s->bits[c] == 0 ? s->low[c] : (int32_t)(s->low[c] + (int64_t)((word & column_mask(s, c)) >> s->shift[c]));
+  return (int32_t)(s->low[c] + (int64_t)((word & s->field[c]) >> s->shift[c]));
 }
 
 /// Fills the tree without branches on where columns begin: the entry of the open column is written with every leaf.
 static LAT_ALWAYS_INLINE void fill_tree(const sorter *s, const level_masks *masks, lat__coord_order *order) {
   int32_t *column_y = order->column_y, *column_begin = order->column_begin, *z = order->z, *row = order->row;
   int32_t n_slabs = 0, n_columns = 0, n_leaves = 0, last_row = 0;
+  const sorter local = *s; // stores to the tree cannot change it
   uint64_t rows = row_mask(s);
   column_begin[0] = order->slab_begin[0] = 0;
-  for (int64_t i = 0; i < s->n; i++) {
-    uint64_t word = s->sorted[i];
+  for (int64_t i = 0; i < local.n; i++) {
+    uint64_t word = local.sorted[i];
     int32_t r = (int32_t)(word & rows);
-    beginning begins = i == 0 ? (beginning){true, true, true} : compare_rows(s, masks, i);
+    beginning begins = i == 0 ? (beginning){true, true, true} : compare_rows(&local, masks, i);
     if (LAT_UNLIKELY(!begins.leaf)) { // equal coordinates follow in row order
       order->next_twin[last_row] = r;
       last_row = r;
       continue;
     }
     if (LAT_UNLIKELY(begins.slab)) {
-      order->slab_batch[n_slabs] = coordinate(s, masks, word, 0);
-      order->slab_x[n_slabs] = coordinate(s, masks, word, 1);
+      order->slab_batch[n_slabs] = coordinate(&local, masks, word, 0);
+      order->slab_x[n_slabs] = coordinate(&local, masks, word, 1);
       order->slab_begin[n_slabs++] = n_columns;
     }
     n_columns += begins.column;
-    column_y[n_columns - 1] = coordinate(s, masks, word, 2);
-    z[n_leaves] = coordinate(s, masks, word, 3);
+    column_y[n_columns - 1] = coordinate(&local, masks, word, 2);
+    z[n_leaves] = coordinate(&local, masks, word, 3);
     row[n_leaves++] = last_row = r;
     column_begin[n_columns] = n_leaves;
   }
