@@ -13,6 +13,8 @@
 #define EMPTY (-1)
 #define LOOKUP_GRAIN 4096
 #define PREFETCH_AHEAD 8
+#define HASH_AHEAD 16
+#define KEY_AHEAD 8
 
 struct lat__coord_index {
   const int32_t *rows; ///< borrowed, (n, 4)
@@ -114,21 +116,41 @@ lat_status lat__cpu_index_lookup(lat_context *context, const lat__coord_index *i
   return LAT_STATUS_OK;
 }
 
+/// Slots where the searches of rows to come begin; row r has place r mod HASH_AHEAD.
+typedef struct slot_queue {
+  uint64_t slot[HASH_AHEAD];
+} slot_queue;
+
+static LAT_ALWAYS_INLINE void queue_row(slot_queue *queue, const int32_t *slots, uint64_t mask, const int32_t *rows,
+                                        int64_t row) {
+  uint64_t slot = hash_row(rows + 4 * row) & mask;
+  queue->slot[row % HASH_AHEAD] = slot;
+  __builtin_prefetch(&slots[slot], 1);
+}
+
+// Points share voxels, so most searches end at a row that is there: its slot is fetched HASH_AHEAD rows ahead, the row
+// itself KEY_AHEAD rows ahead.
 lat_status lat__cpu_unique_rows(lat_context *context, const int32_t *rows, int64_t n_rows, int32_t *unique,
                                 int32_t *inverse, int64_t *n_unique) {
   uint64_t mask = 0;
   int32_t *slots = NULL;
   int64_t count = 0;
+  slot_queue queue;
   lat_status status = table_create(context, n_rows, &mask, &slots);
   if (status) return status;
+  for (int64_t row = 0; row < n_rows && row < HASH_AHEAD; row++) queue_row(&queue, slots, mask, rows, row);
   for (int64_t row = 0; row < n_rows; row++) {
-    if (row + PREFETCH_AHEAD < n_rows) {
-      __builtin_prefetch(&slots[hash_row(rows + 4 * (row + PREFETCH_AHEAD)) & mask], 1);
+    uint64_t slot = queue.slot[row % HASH_AHEAD];
+    const int32_t *key = rows + 4 * row;
+    if (row + HASH_AHEAD < n_rows) queue_row(&queue, slots, mask, rows, row + HASH_AHEAD);
+    if (row + KEY_AHEAD < n_rows) {
+      int64_t ahead = slots[queue.slot[(row + KEY_AHEAD) % HASH_AHEAD]];
+      __builtin_prefetch(unique + 4 * (ahead == EMPTY ? 0 : ahead));
     }
-    uint64_t slot = find_slot(unique, slots, mask, rows + 4 * row);
+    while (slots[slot] != EMPTY && !rows_equal(unique + 4 * (int64_t)slots[slot], key)) slot = (slot + 1) & mask;
     if (slots[slot] == EMPTY) {
       slots[slot] = (int32_t)count;
-      memcpy(unique + 4 * count, rows + 4 * row, 4 * sizeof(int32_t));
+      memcpy(unique + 4 * count, key, 4 * sizeof(int32_t));
       count++;
     }
     if (inverse) inverse[row] = slots[slot];
