@@ -42,6 +42,7 @@
 #include <lattice/activation.h>
 #include <lattice/algebra.h>
 #include <lattice/array.h>
+#include <lattice/codec.h>
 #include <lattice/context.h>
 #include <lattice/conv.h>
 #include <lattice/conv_normalized.h>

@@ -1,7 +1,7 @@
 """Declarations of the public headers, for cffi. Written by tools/python_cdef.py: do not edit."""
 
 # fmt: off
-CONSTANTS = {'LAT_ALGORITHM_NAME_BYTES': 64, 'LAT_DLPACK_COPIED': 2, 'LAT_DLPACK_READ_ONLY': 1, 'LAT_LAYER_NAME_BYTES': 128, 'LAT_MAX_RANK': 6, 'LAT_PLAN_EXPLAIN_BYTES': 256, 'LAT_STATE_NAME_BYTES': 320, 'LAT_VERSION_MAJOR': 0, 'LAT_VERSION_MINOR': 1, 'LAT_VERSION_PATCH': 0}
+CONSTANTS = {'LAT_ALGORITHM_NAME_BYTES': 64, 'LAT_CODEC_MAX_VOXEL_MM': 65504, 'LAT_DLPACK_COPIED': 2, 'LAT_DLPACK_READ_ONLY': 1, 'LAT_LAYER_NAME_BYTES': 128, 'LAT_MAX_RANK': 6, 'LAT_PLAN_EXPLAIN_BYTES': 256, 'LAT_STATE_NAME_BYTES': 320, 'LAT_VERSION_MAJOR': 0, 'LAT_VERSION_MINOR': 1, 'LAT_VERSION_PATCH': 0}
 
 CDEF = """
 typedef enum lat_status { LAT_STATUS_OK = 0, LAT_STATUS_INVALID_ARGUMENT = 1, LAT_STATUS_INVALID_SHAPE = 2, LAT_STATUS_INVALID_DTYPE = 3, LAT_STATUS_UNSUPPORTED = 4, LAT_STATUS_OUT_OF_MEMORY = 5, LAT_STATUS_OVERFLOW = 6, LAT_STATUS_BAD_DATA = 7, LAT_STATUS_IO_ERROR = 8, LAT_STATUS_DEVICE_ERROR = 9, LAT_STATUS_INTERNAL = 10 } lat_status;
@@ -138,6 +138,15 @@ lat_status lat_prune_backward(lat_context *context, const lat_tensor *x, const l
 lat_status lat_prune_mask_backward(lat_context *context, const lat_tensor *x, const lat_array_view *mask, const lat_array_view *grad_out, lat_array **out);
 lat_status lat_crop_backward(lat_context *context, const lat_tensor *x, lat_triple min_coord, lat_triple max_coord, const lat_array_view *grad_out, lat_array **out);
 lat_status lat_topk_rows(lat_context *context, const lat_tensor *x, const int64_t *counts, int64_t n_counts, double rho, lat_array **out);
+typedef struct lat_codec lat_codec;
+typedef struct lat_codec_info { int32_t voxel_mm; int32_t levels; int64_t points; int64_t voxels; int64_t payload_bytes; uint64_t network; } lat_codec_info;
+lat_status lat_codec_open(lat_context *context, const char *folder, lat_codec **out);
+uint64_t lat_codec_network(const lat_codec *codec);
+lat_status lat_codec_inspect(lat_context *context, const lat_array_view *stream, lat_codec_info *info);
+lat_codec *lat_codec_retain(const lat_codec *codec);
+void lat_codec_release(lat_codec *codec);
+lat_status lat_codec_encode(lat_context *context, const lat_codec *codec, const lat_array_view *points, int32_t voxel_mm, lat_array **out, lat_codec_info *info);
+lat_status lat_codec_decode(lat_context *context, const lat_codec *codec, const lat_array_view *stream, lat_array **out_points, lat_array **out_voxels, lat_codec_info *info);
 typedef struct lat_quantized_weight lat_quantized_weight;
 typedef enum lat_weight_layout { LAT_WEIGHT_LAYOUT_LINEAR = 0, LAT_WEIGHT_LAYOUT_KERNEL_MAJOR = 1, LAT_WEIGHT_LAYOUT_DENSE_5D = 2 } lat_weight_layout;
 typedef struct lat_quantize_opts { size_t struct_bytes; int32_t bits; int32_t group_size; } lat_quantize_opts;
@@ -299,7 +308,7 @@ lat_model_port lat_model_output(const lat_model *model, int64_t index);
 typedef struct lat_program lat_program;
 typedef struct lat_session lat_session;
 typedef struct lat_results lat_results;
-typedef struct lat_compile_opts { size_t struct_bytes; lat_dtype dtype; int32_t training; int32_t no_fusion; } lat_compile_opts;
+typedef struct lat_compile_opts { size_t struct_bytes; lat_dtype dtype; int32_t training; int32_t no_fusion; int32_t fold_norms; } lat_compile_opts;
 lat_status lat_model_compile(lat_context *context, const lat_model *model, const lat_compile_opts *opts, lat_program **out);
 lat_program *lat_program_retain(const lat_program *program);
 void lat_program_release(lat_program *program);

@@ -26,7 +26,7 @@ typedef struct lat__thread_pool {
   int n_wanted, n_joined, n_inside; ///< workers it wants, has ever had, has now
   bool stops;                       ///< the context ends
   int n_started;
-  pid_t process;      ///< that started them
+  pid_t process;      ///< whose threads they are
   pthread_t *threads; ///< room for all
 } lat__thread_pool;
 

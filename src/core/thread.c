@@ -4,7 +4,7 @@
 // that the system wakes too late finds the loop closed and sleeps on. So a loop takes never longer than in one thread by
 // more than the call that wakes, also where other processes keep the cores busy; a barrier that all threads must reach,
 // as OpenMP has, costs milliseconds there. Workers are started when the first loop asks for them and end with
-// lat_context_destroy. After a fork the child's contexts have none and run serially.
+// lat_context_destroy. After a fork the child's contexts start workers of their own.
 
 #include <signal.h>
 #include <stdatomic.h>
@@ -65,10 +65,18 @@ static void start_workers(lat__thread_pool *pool, int n) {
     pool->n_started++;
   }
   pthread_sigmask(SIG_SETMASK, &before, NULL);
-  pool->process = getpid();
+}
+
+/// A fork's child has none of the threads, and finds the lock and the conditions as they were at that moment: held by
+/// nobody that is left, waited on by nobody that is left. It begins with new ones.
+static void begin_anew_after_fork(lat__thread_pool *pool) {
+  if (pool->process == getpid()) return;
+  *pool = (lat__thread_pool){.threads = pool->threads};
+  lat__thread_pool_open(pool);
 }
 
 static void run_pool(lat__thread_pool *pool, int n_jobs, loop *work) {
+  begin_anew_after_fork(pool);
   pthread_mutex_lock(&pool->lock);
   bool free = !pool->work; // else a loop within a loop: serially
   if (free) {
@@ -91,10 +99,12 @@ void lat__thread_pool_open(lat__thread_pool *pool) {
   pthread_mutex_init(&pool->lock, NULL);
   pthread_cond_init(&pool->wake, NULL);
   pthread_cond_init(&pool->idle, NULL);
+  pool->process = getpid();
 }
 
 void lat__thread_pool_stop(lat__thread_pool *pool) {
-  if (pool->n_started == 0 || pool->process != getpid()) return; // a fork's child has no threads to wait for
+  begin_anew_after_fork(pool);
+  if (pool->n_started == 0) return;
   pthread_mutex_lock(&pool->lock);
   pool->stops = true;
   pthread_cond_broadcast(&pool->wake);
