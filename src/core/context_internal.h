@@ -21,7 +21,7 @@ typedef struct lat__cached_block {
 typedef struct lat__thread_pool {
   pthread_mutex_t lock;             ///< guards what follows
   pthread_cond_t wake;              ///< there is a loop, or the end
-  pthread_cond_t idle;              ///< the last worker has left the loop
+  pthread_cond_t idle;              ///< the last worker has left a loop
   void *work;                       ///< the loop that may be joined, or NULL
   int n_wanted, n_joined, n_inside; ///< workers it wants, has ever had, has now
   bool stops;                       ///< the context ends

@@ -20,6 +20,7 @@ typedef struct loop {
   int64_t grain;
   lat__range_fn fn;
   void *arg;
+  int n_inside; ///< workers that have it now; guarded by the pool's lock
 } loop;
 
 static void run_worker(void *arg, int worker) {
@@ -45,10 +46,12 @@ static void *pool_main(void *arg) {
     loop *work = pool->work;
     int worker = ++pool->n_joined; // 0 is the caller
     pool->n_inside++;
+    work->n_inside++;
     pthread_mutex_unlock(&pool->lock);
     run_worker(work, worker);
     pthread_mutex_lock(&pool->lock);
-    if (--pool->n_inside == 0) pthread_cond_signal(&pool->idle);
+    pool->n_inside--;
+    if (--work->n_inside == 0) pthread_cond_broadcast(&pool->idle);
   }
   pthread_mutex_unlock(&pool->lock);
   return NULL;
@@ -78,7 +81,8 @@ static void begin_anew_after_fork(lat__thread_pool *pool) {
 static void run_pool(lat__thread_pool *pool, int n_jobs, loop *work) {
   begin_anew_after_fork(pool);
   pthread_mutex_lock(&pool->lock);
-  bool free = !pool->work; // else a loop within a loop: serially
+  // A loop within a loop runs serially, also in a worker that is still busy when the caller has closed the outer one.
+  bool free = !pool->work && pool->n_inside == 0;
   if (free) {
     start_workers(pool, n_jobs - 1);
     pool->work = work;
@@ -91,7 +95,7 @@ static void run_pool(lat__thread_pool *pool, int n_jobs, loop *work) {
   if (!free) return;
   pthread_mutex_lock(&pool->lock);
   pool->work = NULL;
-  while (pool->n_inside > 0) pthread_cond_wait(&pool->idle, &pool->lock);
+  while (work->n_inside > 0) pthread_cond_wait(&pool->idle, &pool->lock);
   pthread_mutex_unlock(&pool->lock);
 }
 
