@@ -18,12 +18,9 @@ static const verb verbs[] = {
     {"voxelize", cmd_voxelize, "reduce a point cloud to one point per voxel"},
     {"simulate", cmd_simulate, "make a labelled lidar sweep of a street"},
     {"demo", cmd_demo, "run a small sparse network over a sweep and draw its features"},
-<<<<<<< HEAD
     {"explain", cmd_explain, "show what a network does on a scene, layer by layer"},
-=======
     {"compress", cmd_compress, "code a point cloud with a neural codec"},
     {"decompress", cmd_decompress, "decode a point cloud that compress wrote"},
->>>>>>> bc47afe (model: add a neural point-cloud codec that lands on the published sizes)
     {"bench", cmd_bench, "measure operators and the limits of the machine"},
 };
 
