@@ -118,8 +118,7 @@ void lat__thread_pool_stop(lat__thread_pool *pool) {
 }
 
 void lat__thread_pool_close(lat__thread_pool *pool) {
-  // In a fork's child the parent's workers still count as waiting, and destroying what they wait for would wait for them.
-  if (pool->n_started > 0 && pool->process != getpid()) return;
+  begin_anew_after_fork(pool); // destroying a condition waits for all that wait on it, also for those left behind
   pthread_cond_destroy(&pool->wake);
   pthread_cond_destroy(&pool->idle);
   pthread_mutex_destroy(&pool->lock);
