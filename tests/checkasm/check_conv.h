@@ -98,10 +98,10 @@ static void check_outer_case(const checker *c, int64_t n_pairs, int64_t c_in, in
   float *x = guarded_alloc((size_t)x_floats * sizeof *x), *g = guarded_alloc((size_t)g_floats * sizeof *g);
   int64_t n_ahead = n_pairs + (gathers ? random_below(60) : 0);
   int32_t *in_rows = guarded_alloc((size_t)n_ahead * sizeof *in_rows);
-  uint16_t *out_rows = guarded_alloc((size_t)n_pairs * sizeof *out_rows);
+  uint16_t *out_rows = guarded_alloc((size_t)n_ahead * sizeof *out_rows);
   fill_floats(x, x_floats);
   fill_floats(g, g_floats);
-  for (int64_t p = n_pairs; p < n_ahead; p++) in_rows[p] = (int32_t)random_below(n_x);
+  for (int64_t p = n_pairs; p < n_ahead; p++) in_rows[p] = (int32_t)random_below(n_x), out_rows[p] = 0;
   for (int64_t p = 0; p < n_pairs; p++) {
     in_rows[p] = (int32_t)(p == 0 ? n_x - 1 : random_below(n_x));
     out_rows[p] = (uint16_t)(p == 0 ? n_g - 1 : random_below(n_g));

@@ -28,6 +28,7 @@
 #define MOST_PART_FLOATS ((int64_t)1 << 22)
 /// Blocks that follow one another under a kernel element where the sums of all elements do not stay in the L2 cache.
 #define RUN_BLOCKS 4
+#define RUN_PAIRS (RUN_BLOCKS * LAT__PAIR_BLOCK_ROWS)
 #define L2_FLOATS 32768
 /// Widest rows, of x and grad together, that are read where they lie.
 #define DIRECT_FLOATS 64
@@ -58,6 +59,10 @@ typedef struct grad_job {
 static void run_groups(const grad_job *job, lat__outer_gemm_args args) {
   const lat__conv_grad_desc *desc = job->desc;
   int64_t width = desc->c_out / job->groups;
+  if (job->depth == 1 && width == 1 && args.x_stride == desc->c_in && args.g_stride == desc->c_out) {
+    job->kernels->depthwise_outer_f32(args.x, args.in_rows, args.g, args.out_rows, args.n_pairs, desc->c_out, args.y);
+    return;
+  }
   args.c_in = job->depth;
   args.c_out = width;
   for (int64_t group = 0; group < job->groups; group++) {
@@ -68,74 +73,89 @@ static void run_groups(const grad_job *job, lat__outer_gemm_args args) {
   }
 }
 
-/// Copies `n` rows to float32 ones `*step` apart, or widens them into contiguous ones. `rows` NULL: from row `first`.
-static const float *copy_rows(const grad_job *job, lat_dtype dtype, const void *data, int64_t channels,
-                              const int32_t *rows, int64_t first, int64_t n, float *target, int64_t *step) {
-  if (dtype == LAT_DTYPE_F32) {
-    const float *from = (const float *)data + first * channels;
-    *step = rows ? *step : channels;
-    if (!rows) return from;
-    job->kernels->gather_rows_f32(from, rows, n, channels, target, *step);
-  } else {
-    *step = channels;
-    lat__cpu_widen_rows(job->kernels, dtype, (const uint16_t *)data + first * channels, rows, n, channels, target);
-  }
-  return target;
+/// The pairs of block `block` under kernel element k: entries [*begin, *end) of the lists, or rows of the block.
+static void find_list(const lat__conv_grad_desc *desc, int64_t block, int64_t k, int64_t *begin, int64_t *end) {
+  const lat__pairs *pairs = desc->pairs;
+  *begin = pairs ? pairs->offsets[block * pairs->n_kernels + k] : 0;
+  *end = pairs ? pairs->offsets[block * pairs->n_kernels + k + 1]
+               : lat__min_i64(LAT__PAIR_BLOCK_ROWS, desc->n_out - block * LAT__PAIR_BLOCK_ROWS);
 }
 
-/// sums += x^T g over `n` pairs of a block through copied rows; the lists are NULL where row p meets row p.
-static void run_copied_pass(const grad_job *job, const int32_t *in_rows, const uint16_t *local_rows, int64_t first_row,
-                            int64_t n, float *sums, float *scratch) {
+/// sums += x^T g over the pairs of one list, rows read where they lie.
+static void run_direct(const grad_job *job, int64_t block, int64_t k, float *sums) {
   const lat__conv_grad_desc *desc = job->desc;
-  int32_t rows[LAT__PAIR_BLOCK_ROWS];
-  lat__outer_gemm_args args = {
-      .x_stride = job->x_step, .g_stride = job->grad_step, .n_pairs = n, .y = sums, .y_stride = desc->c_out};
-  for (int64_t p = 0; local_rows && p < n; p++) rows[p] = local_rows[p];
-  args.x =
-      copy_rows(job, desc->dtype, desc->x, desc->c_in, in_rows, in_rows ? 0 : first_row, n, scratch, &args.x_stride);
-  args.g = copy_rows(job, desc->dtype_grad, desc->grad, desc->c_out, local_rows ? rows : NULL, first_row, n,
-                     scratch + job->pass_rows * job->x_step, &args.g_stride);
+  const lat__pairs *pairs = desc->pairs;
+  int64_t first_row = block * LAT__PAIR_BLOCK_ROWS, begin = 0, end = 0;
+  find_list(desc, block, k, &begin, &end);
+  lat__outer_gemm_args args = {.x = (const float *)desc->x + (pairs ? 0 : first_row * desc->c_in),
+                               .x_stride = desc->c_in,
+                               .in_rows = pairs ? pairs->in_rows + begin : NULL,
+                               .g = (const float *)desc->grad + first_row * desc->c_out,
+                               .g_stride = desc->c_out,
+                               .out_rows = pairs ? pairs->local_rows + begin : NULL,
+                               .n_pairs = end - begin,
+                               .n_ahead = pairs ? pairs->n_edges - begin : 0,
+                               .y = sums,
+                               .y_stride = desc->c_out};
   run_groups(job, args);
 }
 
-/// sums += x^T g over the pairs of one list.
-static void run_list(const grad_job *job, int64_t block, int32_t k, float *sums, float *scratch) {
+/// Pairs of the blocks of a run under one kernel element, as rows of x and of the gradient.
+typedef struct pair_run {
+  int64_t n;
+  int32_t x_rows[RUN_PAIRS], grad_rows[RUN_PAIRS];
+} pair_run;
+
+/// Copies rows to float32 ones `*step` apart, or widens them into contiguous ones.
+static void copy_rows(const grad_job *job, lat_dtype dtype, const void *data, int64_t channels, const int32_t *rows,
+                      int64_t n, float *target, int64_t *step) {
+  if (dtype == LAT_DTYPE_F32) {
+    job->kernels->gather_rows_f32(data, rows, n, channels, target, *step);
+  } else {
+    lat__cpu_widen_rows(job->kernels, dtype, data, rows, n, channels, target);
+    *step = channels;
+  }
+}
+
+/// sums += x^T g over the pairs of a run, in passes of about equal length.
+static void run_passes(const grad_job *job, const pair_run *run, float *sums, float *scratch) {
   const lat__conv_grad_desc *desc = job->desc;
-  const lat__pairs *pairs = desc->pairs;
-  int64_t first_row = block * LAT__PAIR_BLOCK_ROWS, begin = 0;
-  int64_t end = lat__min_i64(LAT__PAIR_BLOCK_ROWS, desc->n_out - first_row);
-  if (pairs) {
-    begin = pairs->offsets[block * pairs->n_kernels + k];
-    end = pairs->offsets[block * pairs->n_kernels + k + 1];
-  }
-  const float *x = desc->x, *grad = desc->grad;
-  const int32_t *in_rows = pairs ? pairs->in_rows : NULL;
-  const uint16_t *local_rows = pairs ? pairs->local_rows : NULL;
-  if (job->depth == 1 && job->groups == desc->c_out && !job->rows) {
-    job->kernels->depthwise_outer_f32(pairs ? x : x + first_row * desc->c_in, pairs ? in_rows + begin : NULL,
-                                      grad + first_row * desc->c_out, pairs ? local_rows + begin : NULL, end - begin,
-                                      desc->c_out, sums);
-    return;
-  }
-  if (!job->rows) {
-    lat__outer_gemm_args args = {.x = pairs ? x : x + first_row * desc->c_in,
-                                 .x_stride = desc->c_in,
-                                 .in_rows = pairs ? in_rows + begin : NULL,
-                                 .g = grad + first_row * desc->c_out,
-                                 .g_stride = desc->c_out,
-                                 .out_rows = pairs ? local_rows + begin : NULL,
-                                 .n_pairs = end - begin,
-                                 .n_ahead = pairs ? pairs->n_edges - begin : 0,
+  float *grad_rows = scratch + job->pass_rows * job->x_step;
+  int64_t n_passes = lat__ceil_div_i64(run->n, job->pass_rows);
+  for (int64_t pass = 0; pass < n_passes; pass++) {
+    int64_t p = run->n * pass / n_passes, n = run->n * (pass + 1) / n_passes - p;
+    lat__outer_gemm_args args = {.x = scratch,
+                                 .x_stride = job->x_step,
+                                 .g = grad_rows,
+                                 .g_stride = job->grad_step,
+                                 .n_pairs = n,
                                  .y = sums,
                                  .y_stride = desc->c_out};
+    copy_rows(job, desc->dtype, desc->x, desc->c_in, run->x_rows + p, n, scratch, &args.x_stride);
+    copy_rows(job, desc->dtype_grad, desc->grad, desc->c_out, run->grad_rows + p, n, grad_rows, &args.g_stride);
     run_groups(job, args);
-    return;
   }
-  for (int64_t p = begin; p < end; p += job->pass_rows) {
-    int64_t n = lat__min_i64(job->pass_rows, end - p);
-    run_copied_pass(job, pairs ? in_rows + p : NULL, pairs ? local_rows + p : NULL, pairs ? first_row : first_row + p,
-                    n, sums, scratch);
+}
+
+/// sums += x^T g over blocks [block, end_block) under kernel element k, through copied rows.
+static void run_copied(const grad_job *job, int64_t block, int64_t end_block, int64_t k, float *sums, float *scratch) {
+  const lat__pairs *pairs = job->desc->pairs;
+  pair_run run;
+  run.n = 0;
+  for (; block < end_block; block++) {
+    int32_t first_row = (int32_t)(block * LAT__PAIR_BLOCK_ROWS);
+    int64_t begin = 0, end = 0;
+    find_list(job->desc, block, k, &begin, &end);
+    for (int64_t p = begin; p < end; p++) {
+      if (run.n == RUN_PAIRS) { // rows are repeated
+        run_passes(job, &run, sums, scratch);
+        run.n = 0;
+      }
+      run.x_rows[run.n] = pairs ? pairs->in_rows[p] : first_row + (int32_t)p;
+      run.grad_rows[run.n++] = first_row + (pairs ? pairs->local_rows[p] : (int32_t)p);
+    }
   }
+  run_passes(job, &run, sums, scratch);
 }
 
 static void run_tasks(void *arg, int64_t begin, int64_t end, int worker) {
@@ -146,14 +166,16 @@ static void run_tasks(void *arg, int64_t begin, int64_t end, int worker) {
     int64_t part = task / job->n_shares, share = task % job->n_shares;
     int64_t first_k = n_kernels * share / job->n_shares, last_k = n_kernels * (share + 1) / job->n_shares;
     int64_t block = job->n_blocks * part / job->n_parts, last_block = job->n_blocks * (part + 1) / job->n_parts;
-    float *sums = job->sums + (part * n_kernels + first_k) * job->kernel_floats;
-    for (int64_t i = 0; i < (last_k - first_k) * job->kernel_floats; i++) sums[i] = 0.0f;
+    float *sums = job->sums + part * n_kernels * job->kernel_floats;
+    for (int64_t i = first_k * job->kernel_floats; i < last_k * job->kernel_floats; i++) sums[i] = 0.0f;
     for (; block < last_block; block += job->run_blocks) {
       int64_t run_end = lat__min_i64(last_block, block + job->run_blocks);
       for (int64_t k = first_k; k < last_k; k++) {
-        for (int64_t b = block; b < run_end; b++) {
-          run_list(job, b, (int32_t)k, sums + (k - first_k) * job->kernel_floats, scratch);
+        if (job->rows) {
+          run_copied(job, block, run_end, k, sums + k * job->kernel_floats, scratch);
+          continue;
         }
+        for (int64_t b = block; b < run_end; b++) run_direct(job, b, k, sums + k * job->kernel_floats);
       }
     }
   }

@@ -88,7 +88,7 @@ typedef struct lat__outer_gemm_args {
   int64_t g_stride;
   const uint16_t *out_rows; ///< row of g of every pair; NULL: row p
   int64_t n_pairs;
-  int64_t n_ahead; ///< entries of in_rows that may be read, n_pairs or more: rows of lists to come, to prefetch
+  int64_t n_ahead; ///< entries of in_rows and out_rows that may be read, n_pairs or more: lists to come, to prefetch
   int64_t c_in, c_out;
   float *y; ///< (c_in, c_out)
   int64_t y_stride;

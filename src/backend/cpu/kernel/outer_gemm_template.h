@@ -31,7 +31,9 @@
 static LAT_ALWAYS_INLINE void KERNEL(outer_prefetch)(const lat__outer_gemm_args *args, int64_t p) {
   if (p + OUTER_AHEAD >= args->n_ahead) return;
   const float *x = args->x + args->in_rows[p + OUTER_AHEAD] * args->x_stride;
+  const float *g = args->g + args->out_rows[p + OUTER_AHEAD] * args->g_stride;
   for (int64_t c = 0; c < args->c_in; c += OUTER_LINE_FLOATS) __builtin_prefetch(x + c);
+  for (int64_t c = 0; c < args->c_out; c += OUTER_LINE_FLOATS) __builtin_prefetch(g + c);
 }
 
 /// One tile at (ci, co). `rows`, `vectors`, `whole`, `gathers` and `asks` (for rows that come later) are constants where
