@@ -56,7 +56,9 @@ static void KERNEL(widen_rows_bf16)(const uint16_t *x, const int32_t *in_rows, i
   for (int64_t p = 0; p < n_rows; p++) {
     const uint16_t *source = x + (in_rows ? in_rows[p] : p) * channels;
     float *target = rows + p * channels;
-    for (int64_t c = 0; c < channels; c++) {
+    int64_t c = 0;
+    for (; c + V_LANES <= channels; c += V_LANES) v_store(target + c, v_load_bf16(source + c));
+    for (; c < channels; c++) {
       uint32_t word = (uint32_t)source[c] << 16;
       memcpy(target + c, &word, sizeof word);
     }

@@ -46,6 +46,10 @@ static inline vf32 v_load_f16(const uint16_t *p) {
 static inline vf32 v_load_f16_n(const uint16_t *p, int64_t n) {
   return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(v_mask_n(n), p));
 }
+static inline vf32 v_load_bf16(const uint16_t *p) {
+  __m256i bits = _mm256_loadu_si256((const __m256i *)(const void *)p);
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
+}
 static inline void v_store_f16(uint16_t *p, vf32 v) {
   _mm256_storeu_si256((__m256i *)(void *)p, _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }

@@ -50,6 +50,11 @@ static inline vf32 v_load_f16_n(const uint16_t *p, int64_t n) {
   return n > 0 ? lat_f16_to_f32(*p) : 0.0f;
 }
 
+/// bfloat16 to float32, exact.
+static inline vf32 v_load_bf16(const uint16_t *p) {
+  return lat_bf16_to_f32(*p);
+}
+
 /// float32 to binary16, nearest even.
 static inline void v_store_f16(uint16_t *p, vf32 v) {
   *p = lat_f32_to_f16(v);
