@@ -183,3 +183,17 @@ def test_coordinates_must_be_constants():
 
     with pytest.raises(RuntimeError, match="must be constants"):
         mx.compile(function)(COORDS)
+
+
+def test_dropout():
+    x = mx.abs(array(40, 4)) + 1
+
+    def function(feats):
+        return ops.dropout(BASE.replace(feats=feats), p=0.25).feats
+
+    (y,), (moved,) = mx.jvp(function, [x], [mx.ones(x.shape)])
+    assert np.array_equal(np.array(moved) > 0, np.array(y) > 0)
+    got = np.array(mx.compile(function)(x))
+    kept = got != 0
+    assert 0.5 < kept.mean() < 0.95
+    np.testing.assert_allclose(got[kept], (np.array(x) / 0.75)[kept], rtol=1e-6)

@@ -391,3 +391,32 @@ def test_half_precision(A, dtype):
     assert A.np(A.cast(y.feats, "float32"))[:, 0].tolist() == [8, 14, 8]
     with pytest.raises(ValueError, match="must match feature dtype"):
         ops.conv3d(x, w, kernel_size=(3, 1, 1))
+
+
+def test_messages_of_the_specification(A):
+    x = line(A, 0, 1, 2)
+    w = A.f32(np.ones((1, 2, 2, 2, 1)))
+    integers = x.replace(feats=A(np.array([[1], [2], [3]], np.int32)))
+    for call, match in (
+        (lambda: ops.conv3d(integers, w, kernel_size=2), "convolution supports float32 and float16 tensors"),
+        (lambda: ops.sum_pool3d(integers), "pooling supports float32 and float16 tensors"),
+        (lambda: ops.conv_transpose3d(x, w), "transpose stride must divide the input tensor stride"),
+        (lambda: ops.pool_transpose3d(x), "transpose stride must divide input stride"),
+        (lambda: ops.pool_transpose3d(x.replace(stride=2), x.replace(stride=4)), "does not match transposed output stride"),
+        (lambda: ops.conv3d(x, A.f32(np.ones((1, 27, 1)))), "weight kernel rows must match|weight input channels must match"),
+        (lambda: ops.conv3d(x, A.f32(np.ones((1, 3, 3, 3, 5)))), "weight input channels must match x.channels"),
+        (lambda: ops.conv3d(x, w), "weight kernel rows must match the convolution kernel"),
+        (lambda: ops.conv3d(x, w, A.f32([[1]]), kernel_size=2), "bias must have shape"),
+        (lambda: ops.conv3d(x, w, A.f32([1, 2]), kernel_size=2), "bias channels must match output channels"),
+        (lambda: ops.conv3d(x, w, kernel_size=0), "kernel_size values must be positive"),
+        (lambda: ops.conv3d(x, w, kernel_size=2, stride=-1), "stride values must be positive"),
+        (lambda: ops.conv3d(x, w, kernel_size=2, padding=-1), "padding values must be non-negative"),
+        (lambda: ops.subm_conv3d(x, w, kernel_size=2), "subm_conv3d requires odd kernel_size values"),
+        (lambda: ops.pool3d(x, mode="median"), "mode"),
+        (lambda: ops.downsample_coords(x.coords, 0), "stride values must be positive"),
+        (lambda: core.triple((1, 2), name="size"), "size must be an int or a 3-tuple"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            call()
+    with pytest.raises(TypeError):
+        core.triple(1.5, name="size")

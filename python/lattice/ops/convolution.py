@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, List, Optional, Tuple, Union
 
-from .._arrays import library_of
+from .._arrays import FLOATS, NAMES, library_of
 from .._library import NULL, check, ffi, lib, options
 from .._operation import Place, grads_list, run
 from ..core.manager import Entry
@@ -36,12 +36,20 @@ def _gradient(name: str) -> Any:
 _BACKWARD = {name: _gradient(name) for name in _MEMBERS}
 
 
-def out_stride(op: str, x: SparseTensor, stride: Triple, transposed: bool) -> Triple:
+def out_stride(op: str, x: SparseTensor, stride: Triple, transposed: bool, what: str = "the input tensor stride") -> Triple:
     if not transposed:
         return tuple(a * b for a, b in zip(x.stride, stride))  # type: ignore[return-value]
     if any(a % b for a, b in zip(x.stride, stride)):
-        raise ValueError(f"{op}: transpose stride must divide the input tensor stride: got {stride}, expected a divisor of {x.stride}")
+        raise ValueError(f"{op}: transpose stride must divide {what}: got {stride}, expected a divisor of {x.stride}")
     return tuple(a // b for a, b in zip(x.stride, stride))  # type: ignore[return-value]
+
+
+def check_float(op: str, family: str, x: SparseTensor) -> None:
+    code = x._library.dtype_code(x._feats)
+    if code not in FLOATS:
+        raise ValueError(
+            f"{op}: {family} supports float32 and float16 tensors: got {NAMES[code]}, expected float32, float16 or bfloat16"
+        )
 
 
 def target_entry(op: str, x: SparseTensor, coordinates: Coordinates, stride: Triple) -> Entry:
@@ -155,6 +163,7 @@ def _convolution(
 ) -> SparseTensor:
     require_tensor(op, x)
     kind, with_target = _MEMBERS[op]
+    check_float(op, "convolution", x)
     packed = weight if isinstance(weight, QuantizedWeight) else None
     if packed is not None and packed._library is not x._library:
         raise TypeError(f"{op}: mixed array libraries: got {packed._library.name} weight, expected {x._library.name}")

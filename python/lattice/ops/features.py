@@ -230,7 +230,17 @@ def dropout(x: SparseTensor, *, p: float = 0.5, training: bool = True) -> Sparse
         check(lib.lat_dropout_backward(context, tensors[0], grad, opts, out))
         return [out[0]]
 
-    return run(op, [x], [], call, backward=backward)  # type: ignore[no-any-return]
+    def jvp(context: Any, tensors: Any, views: Any, tangents: Any, out: Any) -> int:
+        # The mask is the same both ways, and the map is its own transpose.
+        return lib.lat_dropout_backward(context, tensors[0], tangents[0], opts, out)  # type: ignore[no-any-return]
+
+    def composed(math: Any, feats: Any) -> Any:
+        if x._library.name != "mlx":
+            raise RuntimeError("dropout: only MLX arrays are traced")
+        kept = math.np.random.bernoulli(1 - p, feats.shape)
+        return math.like(math.where(kept, math.f32(feats) / (1 - p), 0.0), feats)
+
+    return run(op, [x], [], call, backward=backward, jvp=jvp, composed=composed)  # type: ignore[no-any-return]
 
 
 # --- norms ------------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from .._operation import run
 from ..core.relations import check_support, create_relation, kernel_opts
 from ..core.sparse import SparseTensor, require_tensor
 from ..core.types import IntOrTriple, KernelSpec, positive_triple
-from .convolution import _place, gather_map, out_stride, x_shell
+from .convolution import _place, check_float, gather_map, out_stride, x_shell
 
 MODES = {"sum": 0, "max": 1, "avg": 2}
 
@@ -55,6 +55,7 @@ def pool3d(
     """
     op = "pool3d"
     require_tensor(op, x)
+    check_float(op, "pooling", x)
     code = mode_code(op, mode)
     spec = KernelSpec(kernel_size, stride, padding, dilation)
     reach = check_support(op, support, bounds)
@@ -140,7 +141,7 @@ def _target(op: str, x: SparseTensor, target: Optional[SparseTensor], stride: An
     if target._library is not x._library:
         raise TypeError(f"{op}: mixed array libraries: got {target._library.name}, expected {x._library.name}")
     if target.stride != stride:
-        raise ValueError(f"{op}: target stride does not match the transposed output stride: got {target.stride}, expected {stride}")
+        raise ValueError(f"{op}: target stride {target.stride} does not match transposed output stride {stride}")
     entry = target._entry if target._manager is x._manager else x._manager._adopt(target._entry)
     from ..core.sparse import make
 
@@ -168,7 +169,7 @@ def pool_transpose3d(
     op = "pool_transpose3d"
     require_tensor(op, x)
     spec = KernelSpec(kernel_size, stride, padding, dilation)
-    goal = _target(op, x, target, out_stride(op, x, spec.stride, True))
+    goal = _target(op, x, target, out_stride(op, x, spec.stride, True, "input stride"))
     handle, keep = _target_handle(goal)
     opts = kernel_opts(spec)
     shell, of = x_shell(x), x._library
@@ -199,7 +200,7 @@ def trilinear_upsample3d(
     op = "trilinear_upsample3d"
     require_tensor(op, x)
     steps = positive_triple(stride, "stride")
-    goal = _target(op, x, target, out_stride(op, x, steps, True))
+    goal = _target(op, x, target, out_stride(op, x, steps, True, "input stride"))
     handle, keep = _target_handle(goal)
     c_stride = ffi.new("lat_triple *", steps)
     shell, of = x_shell(x), x._library
