@@ -1,6 +1,7 @@
 """Small value classes: triples, kernel geometry, keys, and what the coordinate functions give back."""
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 from typing import Any, Iterable, Optional, Tuple, Union
 
@@ -67,6 +68,20 @@ class KernelSpec:
     def is_centered_submanifold(self) -> bool:
         odd = all(size % 2 for size in self.size)
         return odd and self.stride == (1, 1, 1) and self.padding == (0, 0, 0)
+
+
+@functools.lru_cache(maxsize=512, typed=True)
+def _known_spec(size: Any, stride: Any, padding: Any, dilation: Any) -> KernelSpec:
+    return KernelSpec(size, stride, padding, dilation)
+
+
+def kernel_spec(size: IntOrTriple, stride: IntOrTriple, padding: IntOrTriple, dilation: IntOrTriple) -> KernelSpec:
+    """KernelSpec of arguments; operations ask for the same few again and again."""
+    known: Any = _known_spec
+    try:
+        return known(size, stride, padding, dilation)  # type: ignore[no-any-return]
+    except TypeError:  # lists and arrays have no hash
+        return KernelSpec(size, stride, padding, dilation)
 
 
 @dataclass(frozen=True)

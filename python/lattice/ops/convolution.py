@@ -1,6 +1,7 @@
 """Sparse convolutions (semantics 4)."""
 from __future__ import annotations
 
+import functools
 from typing import Any, Callable, List, Optional, Tuple, Union
 
 from .._arrays import FLOATS, NAMES, library_of
@@ -9,8 +10,8 @@ from .._operation import Place, grads_list, run
 from ..core.manager import Entry
 from ..core.quantized import QuantizedWeight
 from ..core.relations import Reach, check_support, create_relation, edge_arrays, support_fields
-from ..core.sparse import Batch, SparseTensor, UNDECLARED, require_tensor
-from ..core.types import CoordinateMapKey, IntOrTriple, KernelSpec, Triple, check_coords
+from ..core.sparse import UNDECLARED, Batch, SparseTensor, make, require_tensor
+from ..core.types import CoordinateMapKey, IntOrTriple, KernelSpec, Triple, check_coords, kernel_spec
 
 Coordinates = Union[SparseTensor, CoordinateMapKey, Any]
 
@@ -150,6 +151,22 @@ def carried(x: SparseTensor) -> Batch:
     return UNDECLARED if x._batch.size < 0 else Batch(None, x._batch.size)
 
 
+@functools.lru_cache(maxsize=512)
+def _conv_opts(spec: KernelSpec, submanifold: bool, groups: int, eps: Optional[float], reach: Reach) -> Any:
+    fields: Any = {"kernel_size": spec.size, "dilation": spec.dilation, "groups": groups, **support_fields(reach)}
+    if not submanifold:
+        fields.update(stride=spec.stride, padding=spec.padding)
+    if eps is not None:
+        fields["eps"] = eps
+    return options("lat_conv3d_opts", **fields)
+
+
+def _with_target(opts: Any, target: Entry) -> Any:
+    found = ffi.new("lat_conv3d_opts *", opts[0])
+    found.coordinates = target.handle
+    return found
+
+
 def _convolution(
     op: str,
     x: SparseTensor,
@@ -171,16 +188,11 @@ def _convolution(
     stride = out_stride(op, x, spec.stride, transposed)
     target = None if coordinates is None else target_entry(op, x, coordinates, stride)
     relation = kind if target is None or with_target is None else with_target
-    fields: Any = {"kernel_size": spec.size, "dilation": spec.dilation, "groups": int(groups), **support_fields(reach)}
-    if kind != "submanifold":
-        fields.update(stride=spec.stride, padding=spec.padding)
+    if eps is not None and not eps > 0:
+        raise ValueError(f"{op}: eps must be positive: got {eps}")
+    opts = _conv_opts(spec, kind == "submanifold", int(groups), None if eps is None else float(eps), reach)
     if target is not None:
-        fields["coordinates"] = target.handle
-    if eps is not None:
-        fields["eps"] = float(eps)
-        if not eps > 0:
-            raise ValueError(f"{op}: eps must be positive: got {eps}")
-    opts = options("lat_conv3d_opts", **fields)
+        opts = _with_target(opts, target)
     function = getattr(lib, "lat_" + op)
     gradient = _BACKWARD[op]
 
@@ -205,16 +217,15 @@ def _convolution(
     c_backward = backward if gradient is not None else None
     params = [None if packed is not None else weight, bias]
     normalizer = eps if not (spec.is_pointwise and kind == "submanifold") else None
-    composed = _composed(x_shell(x), relation, target, spec, groups, normalizer, reach) if packed is None else None
+    shell = x_shell(x)
+    composed = _composed(shell, relation, target, spec, groups, normalizer, reach) if packed is None else None
     return run(  # type: ignore[no-any-return]
-        op, [x], params, call, backward=c_backward, composed=composed, place=_place(x_shell(x), relation, target, spec, reach)
+        op, [x], params, call, backward=c_backward, composed=composed, place=_place(shell, relation, target, spec, reach)
     )
 
 
 def x_shell(x: SparseTensor) -> SparseTensor:
     """x without its features, for closures that outlive the call."""
-    from ..core.sparse import make
-
     return make(None, x._entry, x._manager, x._batch, x._library)
 
 
@@ -242,7 +253,7 @@ def conv3d(
     extent of the input box (semantics 0.10).
     Raises ValueError for shapes, dtypes and geometry, TypeError for mixed array libraries.
     """
-    spec = KernelSpec(kernel_size, stride, padding, dilation)
+    spec = kernel_spec(kernel_size, stride, padding, dilation)
     reach = check_support("conv3d", support, bounds)
     return _convolution("conv3d", x, weight, bias, spec, coordinates, None, groups, reach)
 
@@ -257,7 +268,7 @@ def subm_conv3d(
     groups: int = 1,
 ) -> SparseTensor:
     """Submanifold convolution: the result has x's identity. ValueError for even kernel sizes ("odd kernel_size")."""
-    spec = KernelSpec(kernel_size, 1, 0, dilation)
+    spec = kernel_spec(kernel_size, 1, 0, dilation)
     return _convolution("subm_conv3d", x, weight, bias, spec, None, None, groups)
 
 
@@ -274,7 +285,7 @@ def conv_transpose3d(
     groups: int = 1,
 ) -> SparseTensor:
     """Transposed convolution; the stride must divide x's ("must divide") (semantics 4.5)."""
-    spec = KernelSpec(kernel_size, stride, padding, dilation)
+    spec = kernel_spec(kernel_size, stride, padding, dilation)
     return _convolution("conv_transpose3d", x, weight, bias, spec, coordinates, None, groups)
 
 
@@ -289,7 +300,7 @@ def generative_conv_transpose3d(
     groups: int = 1,
 ) -> SparseTensor:
     """Generative transposed convolution: every output of every input, never merged (semantics 4.6)."""
-    spec = KernelSpec(kernel_size, stride)
+    spec = kernel_spec(kernel_size, stride, 0, 1)
     return _convolution("generative_conv_transpose3d", x, weight, bias, spec, coordinates, None, groups)
 
 
@@ -303,7 +314,7 @@ def normalized_subm_conv3d(
     eps: float = 1e-8,
 ) -> SparseTensor:
     """subm_conv3d divided by the length of the weights that met each output element (semantics 4.7)."""
-    spec = KernelSpec(kernel_size, 1, 0, dilation)
+    spec = kernel_spec(kernel_size, 1, 0, dilation)
     return _convolution("normalized_subm_conv3d", x, weight, bias, spec, None, eps)
 
 
@@ -320,7 +331,7 @@ def normalized_conv_transpose3d(
     coordinates: Optional[Coordinates] = None,
 ) -> SparseTensor:
     """Normalized conv_transpose3d."""
-    spec = KernelSpec(kernel_size, stride, padding, dilation)
+    spec = kernel_spec(kernel_size, stride, padding, dilation)
     return _convolution("normalized_conv_transpose3d", x, weight, bias, spec, coordinates, eps)
 
 
@@ -335,7 +346,7 @@ def normalized_generative_conv_transpose3d(
     coordinates: Optional[Coordinates] = None,
 ) -> SparseTensor:
     """Normalized generative_conv_transpose3d."""
-    spec = KernelSpec(kernel_size, stride)
+    spec = kernel_spec(kernel_size, stride, 0, 1)
     return _convolution("normalized_generative_conv_transpose3d", x, weight, bias, spec, coordinates, eps)
 
 
@@ -356,7 +367,7 @@ def inverse_conv3d(
     """
     op = "inverse_conv3d"
     require_tensor(op, x)
-    spec = KernelSpec(kernel_size, stride, padding, dilation)
+    spec = kernel_spec(kernel_size, stride, padding, dilation)
     if coordinates is None:
         raise TypeError(f"{op}: coordinates: got None, expected the finer set")
     finer = target_entry(op, x, coordinates, out_stride(op, x, spec.stride, True))

@@ -7,7 +7,7 @@ from .._library import NULL, check, ffi, lib, options
 from .._operation import run
 from ..core.relations import check_support, create_relation, kernel_opts
 from ..core.sparse import SparseTensor, require_tensor
-from ..core.types import IntOrTriple, KernelSpec, positive_triple
+from ..core.types import IntOrTriple, KernelSpec, kernel_spec, positive_triple
 from .convolution import _place, check_float, gather_map, out_stride, x_shell
 
 MODES = {"sum": 0, "max": 1, "avg": 2}
@@ -57,7 +57,7 @@ def pool3d(
     require_tensor(op, x)
     check_float(op, "pooling", x)
     code = mode_code(op, mode)
-    spec = KernelSpec(kernel_size, stride, padding, dilation)
+    spec = kernel_spec(kernel_size, stride, padding, dilation)
     reach = check_support(op, support, bounds)
     opts = kernel_opts(spec, reach)
     shell, of = x_shell(x), x._library
@@ -168,7 +168,7 @@ def pool_transpose3d(
     """Average of all coarse contributors, onto the transposed support or a target's rows (semantics 5.2)."""
     op = "pool_transpose3d"
     require_tensor(op, x)
-    spec = KernelSpec(kernel_size, stride, padding, dilation)
+    spec = kernel_spec(kernel_size, stride, padding, dilation)
     goal = _target(op, x, target, out_stride(op, x, spec.stride, True, "input stride"))
     handle, keep = _target_handle(goal)
     opts = kernel_opts(spec)
