@@ -27,3 +27,10 @@ def test_training_example_learns():
     out = run(os.path.join(FOLDER, "train_tiny.py"), "--steps", "24")
     scores = [float(line.split("mIoU")[1].split()[0]) for line in out.splitlines() if "mIoU" in line]
     assert scores[-1] > scores[0] + 0.2
+
+
+@pytest.mark.parametrize("page", ["README.md", os.path.join("docs", "python.md")])
+def test_first_block_of_the_page_runs(page):
+    text = open(os.path.join(ROOT, page), encoding="utf-8").read()
+    block = text.split("```python\n", 1)[1].split("```", 1)[0]
+    assert "SparseTensor(" in run("-c", block)
