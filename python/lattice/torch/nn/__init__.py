@@ -149,6 +149,55 @@ class BatchNorm(m.BatchNorm, _Base):  # type: ignore[misc]
     __doc__ = m.BatchNorm.__doc__
 
 
+class SyncBatchNorm(BatchNorm):
+    """BatchNorm whose statistics, while training, are those of the rows of all processes of a group.
+
+    Without `torch.distributed`, in a group of one and in evaluation it is BatchNorm. `convert(module)` exchanges every
+    BatchNorm inside a module.
+    """
+
+    process_group: Any = None
+
+    def forward(self, x: SparseTensor) -> SparseTensor:
+        import torch.distributed as dist
+
+        shared = dist.is_available() and dist.is_initialized() and dist.get_world_size(self.process_group) > 1
+        if not (self.training and shared):
+            return super().forward(x)
+        from torch.distributed.nn.functional import all_reduce
+
+        feats = self._check(x).feats.float()
+        count = feats.new_tensor([float(feats.shape[0])])
+        dist.all_reduce(count, group=self.process_group)
+        rows = count.clamp(min=1)
+        # The deviations are summed around the common mean: sums of squares would lose digits.
+        mean = all_reduce(feats.sum(0), group=self.process_group or dist.group.WORLD) / rows
+        var = all_reduce(((feats - mean) ** 2).sum(0), group=self.process_group or dist.group.WORLD) / rows
+        if self.track_running_stats:
+            keep = 1 - self.momentum
+            self._set_statistics(
+                keep * self.running_mean + self.momentum * mean.detach(), keep * self.running_var + self.momentum * var.detach()
+            )
+        y = (feats - mean) / (var + self.eps).sqrt()
+        weight = getattr(self, "weight", None)
+        if weight is not None:
+            y = y * weight.float() + self._bias().float()
+        return x.replace(feats=y.to(x.feats.dtype))
+
+    @classmethod
+    def convert(cls, module: torch.nn.Module, process_group: Any = None) -> torch.nn.Module:
+        """The module with a SyncBatchNorm in place of every BatchNorm; parameters and statistics are the same objects."""
+        if type(module) is BatchNorm:
+            affine = getattr(module, "weight", None) is not None
+            made = cls(module.num_features, module.eps, module.momentum, affine, module.track_running_stats)
+            made._parameters, made._buffers, made.training = module._parameters, module._buffers, module.training
+            made.process_group = process_group
+            return made
+        for name, child in list(module.named_children()):
+            setattr(module, name, cls.convert(child, process_group))
+        return module
+
+
 class LayerNorm(m.LayerNorm, _Base):  # type: ignore[misc]
     __doc__ = m.LayerNorm.__doc__
 
@@ -213,5 +262,5 @@ __all__ = [
     "Linear", "MaxPool3d", "NormalizedConvTranspose3d", "NormalizedGenerativeConvTranspose3d", "NormalizedSubmConv3d",
     "Pool3d", "PoolTranspose3d", "QuantizedConv3d", "QuantizedConvTranspose3d", "QuantizedGenerativeConvTranspose3d",
     "QuantizedLinear", "QuantizedSubmConv3d", "RMSNorm", "ReLU", "SiLU", "Sigmoid", "Softplus", "SubmConv3d",
-    "SumPool3d", "Tanh", "TrilinearUpsample3d",
+    "SumPool3d", "SyncBatchNorm", "Tanh", "TrilinearUpsample3d",
 ]  # fmt: skip
