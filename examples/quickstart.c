@@ -16,7 +16,7 @@
 #include <lattice/lattice.h>
 
 /// Each random array has a stream of its own, so that none depends on which were drawn before it.
-enum { STREAM_CONV = 1, STREAM_SUBM, STREAM_DENSE, STREAM_FLOATING_CONV, STREAM_LINEAR };
+enum { STREAM_DENSE = 3, STREAM_FLOATING_CONV, STREAM_LINEAR };
 
 /// Every call reports a status; this program has nothing better to do with a bad one than to say so and stop.
 static void check(lat_status status) {
@@ -199,46 +199,47 @@ static void target_coordinates(lat_context *context, const lat_tensor *x) {
 }
 
 // --- Modules ---
-// A module is an operator that owns its parameters, and computes in the dtype of its input. Its convolution weights are
-// drawn in float32 and rounded to that dtype. Its norm parameters stay float32; the operator then answers in float32,
-// the promotion of the two, and a module rounds that back: hence a cast behind each norm. The batch norm takes its
-// statistics from the rows, as in training.
+// A module is an operation that owns its parameters, called by its number or by a name: "0.weight", "1.bias". It computes in
+// the dtype of its input. A builder keeps its first error, so that lat_nn_finish alone has to be checked.
+
+static lat_model *build_block(lat_context *context) {
+  static const char *const names[5] = {"Conv3d", "BatchNorm", "ReLU", "SubmConv3d", "LayerNorm"};
+  lat_nn *nn = NULL;
+  lat_model *block = NULL;
+  lat_value h[6];
+  check(lat_nn_create(context, &nn));
+  h[0] = lat_nn_input(nn, "x", 16, NULL);
+  h[1] = lat_nn_conv3d(nn, h[0], 16, 32, NULL);
+  h[2] = lat_nn_batch_norm(nn, h[1], 32, NULL);
+  h[3] = lat_nn_relu(nn, h[2]);
+  h[4] = lat_nn_subm_conv3d(nn, h[3], 32, 32, NULL);
+  h[5] = lat_nn_layer_norm(nn, h[4], 32, NULL);
+  for (int i = 0; i < 5; i++) lat_nn_output(nn, names[i], h[i + 1]); // one would do: this prints every step
+  check(lat_nn_finish(nn, &block));
+  return block;
+}
 
 static lat_tensor *modules(lat_context *context, const lat_tensor *x) {
-  lat_dtype dtype = lat_tensor_dtype(x);
-  lat_array *conv = conv_weight(context, dtype, 32, 16, STREAM_CONV);
-  lat_array *subm = conv_weight(context, dtype, 32, 32, STREAM_SUBM);
-  lat_array *bias = full(context, dtype, 1, (int64_t[]){32}, 0.0);
-  lat_array *scale = full(context, LAT_DTYPE_F32, 1, (int64_t[]){32}, 1.0);
-  lat_array *shift = full(context, LAT_DTYPE_F32, 1, (int64_t[]){32}, 0.0);
-  lat_weight conv_w = lat_weight_dense(lat_array_as_view(conv)), subm_w = lat_weight_dense(lat_array_as_view(subm));
-  lat_array_view bias_view = lat_array_as_view(bias);
-  lat_array_view scale_view = lat_array_as_view(scale), shift_view = lat_array_as_view(shift);
-  lat_norm_opts norm = LAT_NORM_OPTS_INIT;
-  lat_tensor *h[7] = {NULL};
-  norm.weight = &scale_view;
-  norm.bias = &shift_view;
+  lat_model *block = build_block(context);
+  lat_program *program = NULL;
+  lat_results *results = NULL;
+  lat_compile_opts opts = LAT_COMPILE_OPTS_INIT;
+  const lat_binding input = {"x", x, NULL};
+  opts.training = 1; // the batch norm takes its statistics from the rows
 
-  check(lat_conv3d(context, x, &conv_w, &bias_view, NULL, &h[0]));
-  check(lat_batch_norm(context, h[0], &norm, &h[1]));
-  check(lat_cast(context, h[1], dtype, &h[2]));
-  check(lat_relu(context, h[2], &h[3]));
-  check(lat_subm_conv3d(context, h[3], &subm_w, &bias_view, NULL, &h[4]));
-  check(lat_layer_norm(context, h[4], &norm, &h[5]));
-  check(lat_cast(context, h[5], dtype, &h[6]));
+  check(lat_model_compile(context, block, &opts, &program));
+  check(lat_program_run(context, program, &input, 1, NULL, &results));
 
-  print_tensor(context, "block Conv3d", h[0]);
-  print_tensor(context, "block BatchNorm", h[2]);
-  print_tensor(context, "block ReLU", h[3]);
-  print_tensor(context, "block SubmConv3d", h[4]);
-  print_tensor(context, "block LayerNorm", h[6]);
-  for (int i = 0; i < 6; i++) lat_tensor_release(h[i]);
-  lat_array_release(shift);
-  lat_array_release(scale);
-  lat_array_release(bias);
-  lat_array_release(subm);
-  lat_array_release(conv);
-  return h[6];
+  for (int64_t i = 0; i < lat_results_count(results); i++) {
+    char title[32];
+    snprintf(title, sizeof title, "block %s", lat_results_name(results, i));
+    print_tensor(context, title, lat_results_tensor(results, lat_results_name(results, i)));
+  }
+  lat_tensor *h = lat_tensor_retain(lat_results_tensor(results, "LayerNorm"));
+  lat_results_release(results);
+  lat_program_release(program);
+  lat_model_release(block);
+  return h;
 }
 
 // --- Pooling ---

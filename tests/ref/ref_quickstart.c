@@ -393,9 +393,16 @@ static void section_convolution(writer *w, const table *x) {
   free(y);
 }
 
+/// The stream of a parameter: FNV-1a of its name.
+static uint64_t stream_of(const char *name) {
+  uint64_t hash = UINT64_C(0xcbf29ce484222325);
+  for (; *name; name++) hash = (hash ^ (unsigned char)*name) * UINT64_C(0x100000001b3);
+  return hash;
+}
+
 static table *section_modules(writer *w, const table *x, uint64_t seed) {
-  double *conv = draw(seed, 1, 32 * 27 * 16, sqrt(1.0 / (16 * 27)), 1);
-  double *subm = draw(seed, 2, 32 * 27 * 32, sqrt(1.0 / (32 * 27)), 1);
+  double *conv = draw(seed, stream_of("0.weight"), 32 * 27 * 16, sqrt(1.0 / (16 * 27)), 1);
+  double *subm = draw(seed, stream_of("3.weight"), 32 * 27 * 32, sqrt(1.0 / (32 * 27)), 1);
   table *h0 = convolve(x, conv, 32), *h1 = batch_norm(h0, 1), *h2 = map(h1, relu), *h3 = convolve(h2, subm, 32);
   table *h4 = layer_norm(h3, 1);
   expect_table(w, "block Conv3d", h0);

@@ -5,8 +5,10 @@
 // covers: lat_zoo_count lat_zoo_name lat_zoo_build
 // null arguments: lat_zoo_build
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <lattice/lattice.h>
 
@@ -246,6 +248,54 @@ static void test_spvcnn(void **state) {
   lat_model_release(model);
 }
 
+// --- artifacts --------------------------------------------------------------------------------------------------------
+
+/// A network written as an artifact and read again: the same graph, parameters and bits.
+static void check_artifact(const char *name, const lat_zoo_opts *opts, int32_t extent, int version) {
+  char folder[64], file[96];
+  lat_model *models[2] = {build(name, opts), NULL};
+  lat_array *values[2] = {NULL, NULL};
+  snprintf(folder, sizeof folder, "test_zoo_%ld", (long)getpid());
+  lat_test_assert_ok(lat_model_save(context, models[0], folder));
+  lat_test_assert_ok(lat_model_load(context, folder, NULL, &models[1]));
+  assert_int_equal(lat_model_version(models[1]), version);
+  ref_net_value *x = cloud(extent, N, C);
+  lat_tensor *tensor = lat_test_tensor(context, x->rows, N, x->feats, C, LAT_DTYPE_F32, NULL);
+  const lat_binding input = {"x", tensor, NULL};
+  for (int i = 0; i < 2; i++) {
+    lat_program *program = NULL;
+    lat_results *results = NULL;
+    lat_test_assert_ok(lat_model_compile(context, models[i], NULL, &program));
+    lat_test_assert_ok(lat_program_run(context, program, &input, 1, NULL, &results));
+    const lat_tensor *y = lat_results_tensor(results, "y");
+    values[i] = lat_array_retain(y ? lat_tensor_feats_array(y) : lat_results_array(results, "y"));
+    lat_results_release(results);
+    lat_program_release(program);
+  }
+  lat_test_assert_same_view(lat_array_as_view(values[0]), lat_array_as_view(values[1]));
+  for (int i = 0; i < 2; i++) {
+    lat_array_release(values[i]);
+    lat_model_release(models[i]);
+  }
+  ref_net_free(x);
+  lat_tensor_release(tensor);
+  snprintf(file, sizeof file, "%s/graph.mlir", folder);
+  remove(file);
+  snprintf(file, sizeof file, "%s/weights.safetensors", folder);
+  remove(file);
+  rmdir(folder);
+}
+
+static void test_artifacts(void **state) {
+  (void)state;
+  const lat_zoo_opts *box = LAT_OPTS(lat_zoo_opts, .grid = {24, 20, 41});
+  check_artifact("minkunet14", NULL, 9, 2);
+  check_artifact("sparse_resnet21d", NULL, 12, 2);
+  check_artifact("voxel_backbone8x", box, 12, 3);
+  check_artifact("voxel_res_backbone8x", box, 12, 3);
+  check_artifact("voxelnext", box, 12, 3);
+}
+
 // --- names and errors -------------------------------------------------------------------------------------------------
 
 static void test_names_and_errors(void **state) {
@@ -269,8 +319,8 @@ static void test_names_and_errors(void **state) {
 
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
-  const struct CMUnitTest tests[] = {
-      TEST(test_parameter_counts), TEST(test_published_counts), TEST(test_unets),
-      TEST(test_detection),        TEST(test_spvcnn),           TEST(test_names_and_errors)};
+  const struct CMUnitTest tests[] = {TEST(test_parameter_counts), TEST(test_published_counts), TEST(test_unets),
+                                     TEST(test_detection),        TEST(test_spvcnn),           TEST(test_artifacts),
+                                     TEST(test_names_and_errors)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

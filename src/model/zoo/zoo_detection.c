@@ -32,7 +32,7 @@ static void reach_step(lat_nn *nn, flow *f, const char *name, int64_t c_out, lat
 
 /// conv<number>: a strided convolution (none in stage 1) and what follows it at that width.
 static void stage(lat_nn *nn, int32_t variant, flow *f, int32_t number, int64_t width, int32_t pad_z) {
-  char name[16];
+  char name[24];
   snprintf(name, sizeof name, "conv%d", (int)number);
   lat_nn_begin(nn, name);
   if (number > 1) {

@@ -63,7 +63,7 @@ static lat_value stem(lat_nn *nn, lat_value x, int64_t c_in) {
 
 /// stage<number>: half the resolution, then two residual blocks.
 static lat_value down(lat_nn *nn, lat_value x, int32_t number, int64_t c_in, int64_t c_out) {
-  char name[16];
+  char name[24];
   zoo_step halve = {.conv = "net.0", .norm = "net.1", .c_in = c_in, .c_out = c_in};
   halve.opts.kernel_size = halve.opts.stride = lat_triple_all(2);
   snprintf(name, sizeof name, "stage%d", (int)number);
@@ -79,7 +79,7 @@ static lat_value down(lat_nn *nn, lat_value x, int32_t number, int64_t c_in, int
 
 /// up<number>: back onto `skip`, which is put beside, then two residual blocks.
 static lat_value up(lat_nn *nn, lat_value x, int32_t number, const int64_t channels[3], lat_value skip) {
-  char name[16];
+  char name[24];
   zoo_step twice = {.conv = "net.0", .norm = "net.1", .c_in = channels[0], .c_out = channels[1], .transposed = 1};
   twice.opts.target = skip;
   snprintf(name, sizeof name, "up%d", (int)number);

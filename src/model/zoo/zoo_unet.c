@@ -32,7 +32,7 @@ static const minkunet_shape minkunets[] = {
 
 /// `n` residual blocks in the scope "block<number>"; the first changes the width.
 static lat_value mink_blocks(lat_nn *nn, lat_value x, int32_t number, int32_t n, const int64_t channels[2]) {
-  char name[16];
+  char name[24];
   snprintf(name, sizeof name, "block%d", (int)number);
   lat_nn_begin(nn, name);
   for (int32_t i = 0; i < n; i++) {
