@@ -23,6 +23,7 @@ typedef struct job {
   lat_array *rows, *feats;
   char input[128]; ///< name of the sparse input
   double cold_ms, warm_ms;
+  double peak_gflops; ///< limit of the context's threads, measured in the same run
   lat_explanation *explanation;
 } job;
 
@@ -140,48 +141,56 @@ static double mib(uint64_t bytes) {
   return (double)bytes / (1024.0 * 1024.0);
 }
 
-static void print_layer(const lat_layer *l) {
-  char rows[24], channels[24], edges[24];
+/// Share of the multiply-add limit, in percent; 0 where nothing multiplies.
+static double share(const job *j, const lat_layer *l) {
+  if (l->products <= 0.0 || l->compute_ms <= 0.0 || j->peak_gflops <= 0.0) return 0.0;
+  return 100.0 * 2e-6 * l->products / l->compute_ms / j->peak_gflops;
+}
+
+static void print_layer(const job *j, const lat_layer *l) {
+  char rows[24], channels[24], edges[24], percent[24] = "-";
+  if (l->products > 0.0) snprintf(percent, sizeof percent, "%.0f %%", share(j, l));
   const char *algorithm = strchr(l->algorithm, ':'); // behind the operation's name, which has a column of its own
   algorithm = algorithm ? algorithm + 2 : "";
-  printf("%-30.30s %-38.38s %-10s %8s %5s %10s %6.2f %8.2f %8.2f %8.2f  %.*s\n", l->name, l->op, l->support,
+  printf("%-30.30s %-38.38s %-10s %8s %5s %10s %6.2f %8.2f %8.2f %8.2f %6s  %.*s\n", l->name, l->op, l->support,
          length_text(l->rows, rows), length_text(l->channels, channels), length_text(l->edges, edges), l->neighbors,
-         mib(l->bytes), l->map_ms, l->compute_ms, (int)strcspn(algorithm, ","), algorithm);
+         mib(l->bytes), l->map_ms, l->compute_ms, percent, (int)strcspn(algorithm, ","), algorithm);
 }
 
 static int print_text(const job *j) {
   double map_ms = 0.0, compute_ms = 0.0;
   lat_session_memory memory = lat_explanation_memory(j->explanation);
-  printf("%-30s %-38s %-10s %8s %5s %10s %6s %8s %8s %8s  %s\n", "layer", "operations", "support", "rows", "chan",
-         "edges", "mean", "MiB", "map ms", "ms", "algorithm");
+  printf("%-30s %-38s %-10s %8s %5s %10s %6s %8s %8s %8s %6s  %s\n", "layer", "operations", "support", "rows", "chan",
+         "edges", "mean", "MiB", "map ms", "ms", "limit", "algorithm");
   for (int64_t i = 0; i < lat_explanation_count(j->explanation); i++) {
     const lat_layer *layer = lat_explanation_layer(j->explanation, i);
     map_ms += layer->map_ms;
     compute_ms += layer->compute_ms;
-    print_layer(layer);
+    print_layer(j, layer);
   }
   printf("\n%lld input rows, %lld parameters, %s, %d threads\n", (long long)lat_array_as_view(j->rows).shape[0],
          (long long)lat_model_count_elements(j->model), j->type, (int)lat_context_threads(j->context));
-  printf("layers: maps %.1f ms, the rest %.1f ms; whole: first run %.1f ms, later runs %.1f ms\n", map_ms, compute_ms,
-         j->cold_ms, j->warm_ms);
+  printf("layers: maps %.1f ms, the rest %.1f ms; whole: first run %.1f ms, later runs %.1f ms; limit %.0f GFLOP/s\n",
+         map_ms, compute_ms, j->cold_ms, j->warm_ms, j->peak_gflops);
   printf("memory: peak %.1f MiB; values live at once %.1f MiB, all together %.1f MiB; held %.1f MiB\n",
          mib(memory.peak_bytes), mib(memory.live_bytes), mib(memory.total_bytes), mib(memory.held_bytes));
   return CLI_OK;
 }
 
-static json_t *layer_json(const lat_layer *l) {
-  return json_pack("{s:s,s:s,s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:f,s:I,s:I,s:f,s:f}", "name", l->name, "op", l->op, "support",
-                   l->support, "algorithm", l->algorithm, "in_rows", (json_int_t)l->in_rows, "in_channels",
+static json_t *layer_json(const job *j, const lat_layer *l) {
+  return json_pack("{s:s,s:s,s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:f,s:I,s:I,s:f,s:f,s:f,s:f}", "name", l->name, "op", l->op,
+                   "support", l->support, "algorithm", l->algorithm, "in_rows", (json_int_t)l->in_rows, "in_channels",
                    (json_int_t)l->in_channels, "rows", (json_int_t)l->rows, "channels", (json_int_t)l->channels,
                    "edges", (json_int_t)l->edges, "neighbors", l->neighbors, "bytes", (json_int_t)l->bytes,
-                   "weight_bytes", (json_int_t)l->weight_bytes, "map_ms", l->map_ms, "compute_ms", l->compute_ms);
+                   "weight_bytes", (json_int_t)l->weight_bytes, "map_ms", l->map_ms, "compute_ms", l->compute_ms,
+                   "products", l->products, "limit_percent", share(j, l));
 }
 
 static int print_json(const job *j) {
   lat_session_memory memory = lat_explanation_memory(j->explanation);
   json_t *layers = json_array();
   for (int64_t i = 0; i < lat_explanation_count(j->explanation); i++) {
-    json_array_append_new(layers, layer_json(lat_explanation_layer(j->explanation, i)));
+    json_array_append_new(layers, layer_json(j, lat_explanation_layer(j->explanation, i)));
   }
   return cli_print_json(
       verb, json_pack("{s:s,s:I,s:I,s:s,s:i,s:f,s:f,s:I,s:I,s:I,s:o}", "model", j->network ? j->network : j->folder,
@@ -212,6 +221,7 @@ static lat_status work(job *j) {
   CLI_TRY(make_inputs(j), done);
   CLI_TRY(compile(j), done);
   cli_progress(verb, "running");
+  CLI_TRY(lat_measure_fma_peak(j->context, 0.2, &j->peak_gflops), done);
   CLI_TRY(measure(j), done);
   CLI_TRY(explain(j), done);
 done:
@@ -239,7 +249,8 @@ int cmd_explain(int argc, char **argv) {
       "[DIR]",
       "Runs a model over a scene and prints a line for each layer: how its output set is made, rows,\n"
       "channels, edges of its relation, their mean for each row, bytes of the result, time to build sets\n"
-      "and relations the first time, time of the layer itself, and the algorithm of a convolution.\n",
+      "and relations the first time, time of the layer itself, its share of the multiply-add limit\n"
+      "measured beside it, and the algorithm of a convolution.\n",
       options,
       CLI_COUNT(options),
       0,

@@ -28,6 +28,7 @@ typedef struct lat_layer {
   double neighbors;       ///< edges for each row of the result; 0 without a relation
   uint64_t bytes;         ///< of the result's elements
   uint64_t weight_bytes;  ///< of the weight as the kernels read it
+  double products;        ///< multiply-adds of a convolution or linear layer; 0 for others
   double map_ms;          ///< building sets and relations, the first time
   double compute_ms;      ///< the layer itself, when they are there: least of three runs
 } lat_layer;

@@ -328,7 +328,7 @@ lat_status lat_model_update_statistics(lat_model *model, const lat_results *resu
 lat_results *lat_results_retain(const lat_results *results);
 void lat_results_release(lat_results *results);
 typedef struct lat_explanation lat_explanation;
-typedef struct lat_layer { char name[128]; char op[128]; char support[16]; char algorithm[256]; int64_t in_rows, in_channels; int64_t rows, channels; int64_t edges; double neighbors; uint64_t bytes; uint64_t weight_bytes; double map_ms; double compute_ms; } lat_layer;
+typedef struct lat_layer { char name[128]; char op[128]; char support[16]; char algorithm[256]; int64_t in_rows, in_channels; int64_t rows, channels; int64_t edges; double neighbors; uint64_t bytes; uint64_t weight_bytes; double products; double map_ms; double compute_ms; } lat_layer;
 lat_status lat_program_explain(lat_context *context, const lat_program *program, const lat_binding *inputs, int64_t n_inputs, const lat_run_opts *opts, lat_explanation **out);
 int64_t lat_explanation_count(const lat_explanation *explanation);
 const lat_layer *lat_explanation_layer(const lat_explanation *explanation, int64_t index);

@@ -160,6 +160,14 @@ static lat_status measure_map(lat_session *session, const lat__op *op, lat_layer
   return status;
 }
 
+/// Multiply-adds: edges (rows without a relation) times input channels of the group times output channels.
+static double count_products(const lat__op *op, const lat_layer *layer) {
+  bool multiplies = op->kind == LAT__OP_LINEAR || lat__op_attr_of(op, LAT__ATTR_ACCUMULATION);
+  if (!multiplies || layer->channels < 0 || layer->in_channels < 0) return 0.0;
+  double pairs = (double)(layer->edges >= 0 ? layer->edges : layer->rows);
+  return pairs * (double)layer->channels * (double)layer->in_channels / (double)lat__op_int(op, LAT__ATTR_GROUPS, 1);
+}
+
 static lat_status describe_plan(lat_session *session, const lat__chain *chain, lat_layer *layer) {
   const lat__kept_plan *kept = &session->plans[chain - session->program->chains];
   if (!kept->plan) return LAT_STATUS_OK;
@@ -184,6 +192,7 @@ lat_status lat__watch_step(lat_session *session, const lat__chain *chain, const 
   double elapsed = milliseconds() - start;
   if (layer && watch->run == 0) {
     describe_result(session, chain ? chain->result : op->results[0], layer);
+    layer->products = count_products(first, layer);
     if (chain) LAT_TRY(describe_plan(session, chain, layer), done);
   } else if (layer) {
     if (watch->run == 1 || elapsed < layer->compute_ms) layer->compute_ms = elapsed;

@@ -46,6 +46,7 @@ ops = [layer["op"] for layer in report["layers"]]
 assert ops.count("subm_conv3d") == 17 and ops.count("conv3d") == 4 and ops.count("batch_norm") == 21, ops
 first = next(layer for layer in report["layers"] if layer["op"] == "subm_conv3d")
 assert first["edges"] >= 400 and first["in_channels"] == 4 and first["channels"] == 16 and first["bytes"] == 400 * 16 * 2
+assert first["products"] == first["edges"] * 64 and first["limit_percent"] > 0
 assert first["algorithm"].startswith("subm_conv3d: ") and first["map_ms"] >= 0 and first["compute_ms"] > 0
 assert report["peak_bytes"] >= report["live_bytes"] > 0 and report["total_bytes"] > report["live_bytes"]
 PYTHON

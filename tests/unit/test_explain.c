@@ -93,10 +93,12 @@ static void test_layers(void **state) {
     bool convolves = strstr(e->op, "conv") != NULL;
     assert_int_equal(layer->algorithm[0] != 0, convolves);
     assert_int_equal(layer->weight_bytes > 0, convolves);
+    assert_int_equal(layer->products > 0.0, convolves || i == 7);
     assert_true(layer->map_ms >= 0.0 && layer->compute_ms >= 0.0);
   }
   assert_non_null(strstr(lat_explanation_layer(explanation, 1)->algorithm, "subm_conv3d: "));
   assert_int_equal(lat_explanation_layer(explanation, 1)->in_channels, 2);
+  assert_true(lat_explanation_layer(explanation, 1)->products == 14.0 * 2 * 4);
   assert_null(lat_explanation_layer(explanation, 10));
   assert_null(lat_explanation_layer(explanation, -1));
   lat_session_memory memory = lat_explanation_memory(explanation);
