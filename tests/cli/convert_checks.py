@@ -303,6 +303,45 @@ def case_bounds():
     expect("bounds: replayed", conversion.errors[""] < 1e-6)
 
 
+def case_floor_rules():
+    """TorchSparse takes the floor rule where strides are 1 or the kernel's size; its taps count from 0 all the same."""
+    for sizes, stride, padding, rule in (
+        ((3, 2, 2), (1, 2, 2), (1, 0, 0), "floor"),
+        ((3, 2, 2), (1, 2, 2), (2, 1, 0), "floor"),
+        ((2, 2, 2), (2, 2, 2), (0, 0, 0), "floor"),
+        ((3, 3, 3), (3, 3, 3), (0, 0, 0), "reach"),
+    ):
+        kernel = dense_kernel(2, 2, sizes)
+        layer = {"type": "conv", "name": "c", "kernel": list(sizes), "stride": list(stride), "padding": list(padding)}
+        torch_zip.write_checkpoint(path("floor.pt"), {"c.kernel": in_layout("torchsparse", kernel, 2, 2, sizes)})
+        description = {"library": "torchsparse", "channels": 2, "shape": [5, 4, 3], "layers": [layer]}
+        convert(read_checkpoint(path("floor.pt")), description, path("floor"), RUN)
+        x = cloud(2)
+        dense = dense_convolution(x, kernel, 2, sizes, stride, padding)
+        cells = {(c[0], *(c[i + 1] // stride[i] for i in range(3))) for c in x}
+        expected = {cell: dense.get(cell, [0.0, 0.0]) for cell in cells}
+        expect(f"floor {sizes} {stride} {padding}", run_artifact(path("floor"), x, False) == expected)
+        version = 2 if rule == "floor" else 3
+        expect(f"{rule} recorded", f"lattice.ir_version = {version}," in graph_of(path("floor")))
+        expect("nothing is cropped", "bounds" not in graph_of(path("floor")))
+        refused(
+            "shape",
+            "'shape' is needed",
+            lambda: convert(
+                read_checkpoint(path("floor.pt")),
+                {"library": "torchsparse", "channels": 2, "layers": [{**layer, "stride": 4}]},
+                None,
+                None,
+            ),
+        )
+    layer.update(kernel=[3, 3, 3], stride=[1, 3, 3])
+    refused(
+        "uncentred taps",
+        "no operation says less",
+        lambda: convert(read_checkpoint(path("floor.pt")), description, None, None),
+    )
+
+
 def case_replay_refuses():
     """A conversion that errs in tap order, axis order or support is caught, and nothing is written."""
     tensors, description = unet("minkowski", random.Random(4))
@@ -409,11 +448,17 @@ def case_state_dict():
     attempt("minkowski has none", layers=[{"type": "conv", "name": "stem", "kernel": 3, "stride": 2, "padding": 1}])
     attempt("but minkowski has floor", support="reach")
     second, described = detection()
-    for field, fragment in (("axes", "'axes' is needed"), ("shape", "'shape' is needed")):
+    torch_zip.write_checkpoint(path("state.pt"), second)
+    for field, fragment in (("axes", "'axes' is needed"), ("shape", "'shape' is needed for layer a")):
         refused(
             fragment,
             fragment,
-            lambda: convert({}, {key: value for key, value in described.items() if key != field}, None, RUN),
+            lambda: convert(
+                read_checkpoint(path("state.pt")),
+                {key: value for key, value in described.items() if key != field},
+                None,
+                RUN,
+            ),
         )
     torch_zip.write_checkpoint(path("ints.pt"), second, kind="i")
     refused(

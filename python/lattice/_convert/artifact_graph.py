@@ -102,11 +102,9 @@ class GraphWriter:
             operands.append((self.weight(layer, "bias", "bias"), "!lattice.weight<bias, f32>"))
         attributes = f"kernel_size = {self.triple(layer.kernel)}, "
         if step.kind != "subm":
-            centred = step.kind == "conv" and step.support == "floor"  # floor centres odd sizes by itself
-            padding = step.padding if centred else layer.begin
-            attributes += f"stride = {self.triple(layer.stride)}, padding = {self.triple(padding)}, "
+            attributes += f"stride = {self.triple(layer.stride)}, padding = {self.triple(layer.padding)}, "
         attributes += f'dilation = {self.triple(layer.dilation)}, accumulation = "canonical_f32"'
-        if step.kind == "conv" and step.support == "reach":
+        if step.kind == "conv" and layer.support == "reach":
             self.version = 3
             attributes += ", support = #lattice.support<reach>"
             attributes += f", bounds = {self.triple(layer.bounds)}" if layer.bounds else ""

@@ -234,7 +234,7 @@ def report(conversion: Conversion, proved: bool) -> List[str]:
         lines.append(
             f"{layer.tensor_name} {_by_axis(layer.tensor_shape)} -> {layer.step.name}.weight "
             f"{_by_axis(layer.params['weight'][0])}: {layer.step.kind}, kernel {_by_axis(layer.kernel)}, stride {_by_axis(layer.stride)}, "
-            f"support {layer.step.support}, {taps}, {error}"
+            f"support {layer.support}, {taps}, {error}"
         )
     if proved:
         lines.append(f"golden kernel of {network.library}: error {conversion.errors['golden']:.2g}")

@@ -78,13 +78,11 @@ def _add(out: Row, tap: int, row: Row, weights: Callable[[int, int], Sequence[fl
 
 def _forward_support(layer: Layer, taps: Sequence[Triple], x: Cloud) -> List[Coord]:
     """The outputs, found by asking every cell of a box that holds them all."""
-    step = layer.step
-    if step.kind == "subm" or (
-        step.support == "floor" and layer.stride == (1, 1, 1) and layer.step.padding == (0, 0, 0)
-    ):
+    if layer.step.kind == "subm":
         return list(x.rows)
-    if step.support == "floor":
-        return list({(c[0], *(c[i + 1] // layer.stride[i] for i in range(3))): None for c in x.rows})  # type: ignore[misc]
+    if layer.support == "floor":
+        s0, s1, s2 = layer.stride
+        return list({(b, i // s0, j // s1, k // s2): None for b, i, j, k in x.rows})
     ranges = []
     for axis in range(3):
         values = [c[axis + 1] for c in x.rows]

@@ -52,7 +52,8 @@ class Network(NamedTuple):
     library: str
     zyx: bool
     channels: int
-    shape: Optional[Triple]  # cells of the input's grid along the library's axes
+    shape: Optional[Triple]  # cells of the input's grid along the library's axes; None: no grid
+    knows_shape: bool  # whether the description says that
     steps: List[Step]
     ignore: List[str]
     state_dict: Optional[str]
@@ -118,14 +119,6 @@ def _convolution(library: str, top: Dict[str, Any], layer: Dict[str, Any], where
             raise Refused(f"description: {where}: a submanifold kernel has odd sizes, got {kernel}")
     else:
         found["support"] = _rule(library, kind, top, layer, where)
-        if (
-            found["support"] == "floor"
-            and library != "minkowski"
-            and not (kernel and all(k == 1 or k % 2 == 0 for k in kernel))
-        ):
-            raise Refused(
-                f"description: {where}: floor support of {library} with an odd kernel, which no operation says"
-            )
     if library == "minkowski" and found["padding"] != (0, 0, 0):
         raise Refused(f"description: {where}: padding {found['padding']}: minkowski has none")
     found["kind"] = kind
@@ -203,18 +196,20 @@ def read_description(description: Any) -> Network:
         step = _step(description, layer, number, seen)
         seen.append(step.name)
         steps.append(step)
-        if (
-            step.kind == "conv"
-            and step.support == "reach"
-            and library.startswith("spconv")
-            and "shape" not in description
-        ):
-            raise Refused(
-                f"description: layer {step.name}: 'shape' is needed: spconv drops outputs outside the grid (null: none are)"
-            )
     ignore = description.get("ignore", [])
     if not isinstance(ignore, list) or not all(isinstance(pattern, str) for pattern in ignore):
         raise Refused("description: ignore: expected a list of patterns")
     key = description.get("state_dict")
     state_dict = None if key is None else _text("state_dict", "state_dict", key)
-    return Network(library, axes == "zyx", channels, shape, steps, ignore, state_dict, names["input"], names["output"])
+    return Network(
+        library=library,
+        zyx=axes == "zyx",
+        channels=channels,
+        shape=shape,
+        knows_shape="shape" in description,
+        steps=steps,
+        ignore=ignore,
+        state_dict=state_dict,
+        input=names["input"],
+        output=names["output"],
+    )

@@ -40,6 +40,8 @@ class Layer:
         self.stride: Triple = (1, 1, 1)
         self.dilation: Triple = (1, 1, 1)
         self.begin: Triple = (0, 0, 0)  # input = output * stride - begin + digit * dilation
+        self.support = step.support  # a strided convolution's may differ from the description's (_support)
+        self.padding: Triple = (0, 0, 0)  # as the artifact says it
         self.bounds: Optional[Triple] = None  # cells of the input
         self.tensor_name = ""
         self.tensor_shape: Tuple[int, ...] = ()
@@ -125,7 +127,35 @@ def _geometry(network: Network, layer: Layer, forward: Optional[Layer]) -> None:
         layer.begin = step.padding
 
 
+def _support(network: Network, layer: Layer, cells: Optional[Triple]) -> None:
+    """Support rule, padding and bounds of a strided convolution, as the artifact says them."""
+    step, kernel, stride = layer.step, layer.kernel, layer.stride
+    family = network.library in ("torchsparse", "torch-lattice")
+    # These two take the floor rule by themselves where every stride is 1 or the kernel's size, and never crop there.
+    steps_whole = family and all(by in (1, size) for by, size in zip(stride, kernel))
+    centre = _centre(kernel, layer.dilation, True)
+    if step.support == "reach" and not steps_whole:
+        if not network.knows_shape:
+            raise Refused(
+                f"description: 'shape' is needed for layer {step.name}: {network.library} drops outputs outside the grid "
+                "(null: nothing is dropped)"
+            )
+        layer.padding, layer.bounds = layer.begin, cells
+    elif all(begin >= middle for begin, middle in zip(layer.begin, centre)):
+        # Lattice's floor rule centres odd sizes by itself, so only what goes beyond that is padding.
+        padding = [begin - middle for begin, middle in zip(layer.begin, centre)]
+        layer.support, layer.padding = "floor", (padding[0], padding[1], padding[2])
+    elif stride == kernel and layer.begin == (0, 0, 0) and layer.dilation == (1, 1, 1):
+        layer.support = "reach"  # taps count from 0, and each input reaches the one output that floor gives it
+    else:
+        raise Refused(
+            f"layer {step.name}: floor support with taps that count from 0: padding {layer.begin} of kernel {kernel}, "
+            f"expected at least {centre}: no operation says less"
+        )
+
+
 def _next_cells(layer: Layer, cells: Optional[Triple]) -> Optional[Triple]:
+    """The grid of the outputs."""
     if cells is None:
         return None
     sizes = []
@@ -133,6 +163,8 @@ def _next_cells(layer: Layer, cells: Optional[Triple]) -> Optional[Triple]:
         reach = layer.dilation[axis] * (layer.kernel[axis] - 1)
         if layer.step.kind == "transpose":
             size = (cells[axis] - 1) * layer.stride[axis] - 2 * layer.begin[axis] + reach + 1
+        elif layer.bounds is None:
+            size = (cells[axis] - 1) // layer.stride[axis] + 1
         else:
             size = (cells[axis] + 2 * layer.begin[axis] - reach - 1) // layer.stride[axis] + 1
         if size < 1:
@@ -150,6 +182,7 @@ def _convolution(
         raise Refused(f"layer {step.name}: of: {step.of} is no strided convolution")
     _take_kernel(state, network, layer, step.kernel or (forward.kernel if forward else None))
     _geometry(network, layer, forward)
+    layer.padding = layer.begin
     if forward is not None:
         if layer.kernel != forward.kernel:
             raise Refused(f"layer {step.name}: kernel {layer.kernel}, expected {forward.kernel} of {step.of}")
@@ -166,10 +199,8 @@ def _convolution(
         steps = [have // wanted for have, wanted in zip(flow.stride, layer.stride)]
     else:
         steps = [have * wanted for have, wanted in zip(flow.stride, layer.stride)]
-        if step.support == "reach":
-            layer.bounds = flow.cells
-    cells = None if step.support == "floor" else _next_cells(layer, flow.cells)
-    return Flow(layer.c_out, step.name, cells, (steps[0], steps[1], steps[2]))
+        _support(network, layer, flow.cells)
+    return Flow(layer.c_out, step.name, _next_cells(layer, flow.cells), (steps[0], steps[1], steps[2]))
 
 
 def _norm(state: _State, layer: Layer) -> None:
