@@ -7,110 +7,32 @@
 FOLDER/trunk  artifact: coarse voxels and their occupancy codes, occupied children -> features, P(low 4 bits)
 FOLDER/high   artifact: features and the known low 4 bits of every child -> P(high 4 bits)
 
-Only tensors are read: the pickle inside the zip is walked opcode by opcode by a small interpreter that knows tuples,
-dictionaries, storages and torch's tensor record, and refuses everything else. Nothing in it is ever called.
+Only tensors are read: the pickle inside the zip is walked, never run (python/lattice/_convert/torch_checkpoint.py).
 
 The checkpoint keeps kernels as (tap, C_in, C_out) with x the fastest tap axis; an artifact wants
 (C_out, Kx, Ky, Kz, C_in).
 """
 import array
-import json
 import os
-import pickletools
 import random
-import struct
 import sys
-import zipfile
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "python", "lattice"))
+
+from _convert.safetensors_file import write_safetensors  # noqa: E402
+from _convert.torch_checkpoint import Refused, read_torch_checkpoint  # noqa: E402
 
 DIGEST = "1380f1e819fc0eb1af587202ecec3c14ec2c981d249333c5061f0263f82072ad"
 SPARSE = "!lattice.sparse_tensor<rank = 3, coord = batch_x_y_z, feature = row_channel, dtype = f32>"
-RECORDS = {"torch._utils _rebuild_tensor_v2", "collections OrderedDict", "torch FloatStorage"}
-
-
-class Refused(Exception):
-    pass
-
-
-def read_records(data):
-    """The state dict of a pickle as {name: (storage key, offset, shape, stride)}."""
-    stack, marks, memo = [], [], {}
-    for op, arg, position in pickletools.genops(data):
-        name = op.name
-        if name in ("PROTO", "FRAME"):
-            continue
-        if name == "GLOBAL":
-            if arg not in RECORDS:
-                raise Refused(f"the pickle names '{arg}', which is not a tensor record (byte {position})")
-            stack.append(("global", arg))
-        elif name in ("BINUNICODE", "SHORT_BINUNICODE", "BININT", "BININT1", "BININT2", "LONG1"):
-            stack.append(arg)
-        elif name in ("NEWTRUE", "NEWFALSE", "NONE"):
-            stack.append({"NEWTRUE": True, "NEWFALSE": False, "NONE": None}[name])
-        elif name == "MARK":
-            marks.append(len(stack))
-        elif name in ("TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"):
-            start = marks.pop() if name == "TUPLE" else len(stack) - int(name[-1])
-            stack[start:] = [tuple(stack[start:])]
-        elif name in ("EMPTY_DICT", "EMPTY_TUPLE"):
-            stack.append({} if name == "EMPTY_DICT" else ())
-        elif name in ("BINPUT", "LONG_BINPUT", "MEMOIZE"):
-            memo[len(memo) if name == "MEMOIZE" else arg] = stack[-1]
-        elif name in ("BINGET", "LONG_BINGET"):
-            stack.append(memo[arg])
-        elif name == "BINPERSID":
-            kind, storage_type, key, _, count = stack.pop()
-            if kind != "storage" or storage_type != ("global", "torch FloatStorage"):
-                raise Refused(f"a storage that is not float32: {storage_type}")
-            stack.append(("storage", key, count))
-        elif name == "REDUCE":
-            arguments, function = stack.pop(), stack.pop()
-            if function == ("global", "collections OrderedDict") and arguments == ():
-                stack.append({})
-            elif function == ("global", "torch._utils _rebuild_tensor_v2"):
-                storage, offset, shape, stride = arguments[:4]
-                stack.append(("tensor", storage[1], offset, shape, stride))
-            else:
-                raise Refused(f"the pickle would call {function}{arguments} (byte {position})")
-        elif name == "SETITEM":
-            value, key = stack.pop(), stack.pop()
-            stack[-1][key] = value
-        elif name == "SETITEMS":
-            start = marks.pop()
-            items = stack[start:]
-            del stack[start:]
-            stack[-1].update(zip(items[::2], items[1::2]))
-        elif name == "BUILD":
-            stack.pop()  # the dictionary's own attributes (_metadata)
-        elif name == "STOP":
-            return {key: value[1:] for key, value in stack.pop().items()}
-        else:
-            raise Refused(f"the pickle uses {name}, which a tensor dictionary does not need (byte {position})")
-    raise Refused("the pickle has no end")
 
 
 def read_checkpoint(path):
     """{name: (shape, array of float32)} of a torch zip file."""
-    tensors = {}
-    with zipfile.ZipFile(path) as archive:
-        pickles = [name for name in archive.namelist() if name.endswith("/data.pkl")]
-        if len(pickles) != 1:
-            raise Refused(f"{path}: not a torch zip file: {len(pickles)} files named data.pkl, expected 1")
-        folder = pickles[0][: -len("data.pkl")]
-        for name, (key, offset, shape, stride) in read_records(archive.read(pickles[0])).items():
-            count, dense = 1, []
-            for size in reversed(shape):
-                dense.insert(0, count)
-                count *= size
-            if tuple(dense) != tuple(stride):
-                raise Refused(f"{name}: strides {stride} of shape {shape}, expected {tuple(dense)}")
-            values = array.array("f")
-            values.frombytes(archive.read(f"{folder}data/{key}")[4 * offset : 4 * (offset + count)])
-            if len(values) != count:
-                raise Refused(f"{name}: {len(values)} values, expected {count}")
-            if sys.byteorder == "big":
-                values.byteswap()
-            tensors[name] = (tuple(shape), values)
-    return tensors
+    tensors = read_torch_checkpoint(path)
+    for name, tensor in tensors.items():
+        if tensor.dtype != "float32":
+            raise Refused(f"{name}: {tensor.dtype}, expected float32")
+    return {name: (tensor.shape, tensor.values()) for name, tensor in tensors.items()}
 
 
 def random_checkpoint(channels, seed):
@@ -147,19 +69,6 @@ def artifact_kernel(shape, values):
                     start = (ix + 3 * iy + 9 * iz) * c_in * c_out + co
                     out.extend(values[start : start + c_in * c_out : c_out])
     return (c_out, 3, 3, 3, c_in), out
-
-
-def write_safetensors(path, tensors):
-    header, body, offset = {}, b"", 0
-    for name, (shape, values) in sorted(tensors.items()):
-        data = struct.pack(f"<{len(values)}f", *values)
-        header[name] = {"dtype": "F32", "shape": list(shape), "data_offsets": [offset, offset + len(data)]}
-        body += data
-        offset += len(data)
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    with open(path, "wb") as file:
-        file.write(struct.pack("<Q", len(text)) + text + body)
 
 
 class Graph:
@@ -274,7 +183,7 @@ def write_artifact(folder, graph, tensors):
     os.makedirs(folder, exist_ok=True)
     with open(os.path.join(folder, "graph.mlir"), "w", encoding="utf-8") as file:
         file.write(graph)
-    write_safetensors(os.path.join(folder, "weights.safetensors"), tensors)
+    write_safetensors(os.path.join(folder, "weights.safetensors"), dict(sorted(tensors.items())))
 
 
 def convert(tensors, folder):
@@ -309,7 +218,7 @@ def main(arguments):
         else:
             print(__doc__.strip().splitlines()[2:4], file=sys.stderr)
             return 2
-    except (Refused, OSError, zipfile.BadZipFile, KeyError, ValueError, IndexError) as error:
+    except (Refused, OSError, KeyError, ValueError, IndexError) as error:
         print(f"reno_artifact: {error}", file=sys.stderr)
         return 1
     return 0

@@ -23,7 +23,7 @@ from _convert import checkpoint_layouts, network_layers  # noqa: E402
 from _convert.checkpoint_converter import command_runner, convert, read_checkpoint  # noqa: E402
 from _convert.golden_replay import Cloud, arrays_of, cloud_of  # noqa: E402
 from _convert.safetensors_file import read_safetensors, write_safetensors  # noqa: E402
-from _convert.torch_checkpoint import Refused, read_torch_checkpoint  # noqa: E402
+from _convert.torch_checkpoint import Refused, Tensor, read_torch_checkpoint  # noqa: E402
 
 PROGRAM = os.environ["LATTICE_CLI"]
 RUN = command_runner(PROGRAM)
@@ -359,6 +359,21 @@ def case_replay_refuses():
         "a program that fails", "lattice run", lambda: convert(held, description, path("bad"), command_runner("false"))
     )
     refused("tolerance", "tolerance 0", lambda: convert(held, description, path("bad"), RUN, 0.0))
+
+    def shortened(rows):  # a runner that loses the first outputs, or gives the last one twice
+        def run(folder, arrays):
+            held = dict(RUN(folder, arrays))
+            for part in ("output.coords", "output.features"):
+                tensor, width = held[part], held[part].shape[1]
+                values = tensor.values()
+                values = values[rows * width :] if rows > 0 else values + values[-width:]
+                held[part] = Tensor(tensor.dtype, (len(values) // width, width), lambda kept=values: kept)
+            return held
+
+        return run
+
+    refused("lost outputs", "2 missing, 0 too many", lambda: convert(held, description, path("bad"), shortened(2)))
+    refused("double outputs", "1 outputs lie on", lambda: convert(held, description, path("bad"), shortened(0)))
     expect("nothing is written", not os.path.exists(path("bad")))
 
 

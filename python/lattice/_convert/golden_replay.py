@@ -228,6 +228,8 @@ def cloud_of(results: Mapping[str, Tensor], name: str, zyx: bool) -> Cloud:
         cell = [value // step for value, step in zip(cell, steps)]
         a, b, c = reversed(cell) if zyx else cell
         rows[(batch, a, b, c)] = list(values[index * channels : (index + 1) * channels])
+    if len(rows) != features.shape[0]:
+        raise Refused(f"replay: {features.shape[0] - len(rows)} outputs lie on cells of other outputs")
     a, b, c = reversed(steps) if zyx else steps
     return Cloud(rows, (a, b, c))
 
