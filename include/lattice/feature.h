@@ -25,6 +25,11 @@ extern "C" {
 LAT_API LAT_CHECKED lat_status lat_linear(lat_context *context, const lat_tensor *x, const lat_weight *weight,
                                           const lat_array_view *bias, lat_tensor **out);
 
+/// The same on a dense `(N, C)` view: a new `(N, C_out)` array. Errors: as linear; INVALID_SHAPE ("expects a rank-2").
+LAT_API LAT_CHECKED lat_status lat_linear_features(lat_context *context, const lat_array_view *x,
+                                                   const lat_weight *weight, const lat_array_view *bias,
+                                                   lat_array **out);
+
 /// Gradients of lat_linear, as lat_conv3d_backward (conv.h) has them. `grad_out` is `(N, C_out)` of any float dtype, which
 /// the bias gradient takes over. `grads` combines lat_grad_flags (0: x, weight and bias). A packed weight has no gradient.
 /// Errors: as lat_linear; INVALID_ARGUMENT ("grads" outside the flags; "a packed weight has no gradient"), INVALID_SHAPE

@@ -38,6 +38,16 @@ LAT_API LAT_CHECKED lat_status lat_layer_norm(lat_context *context, const lat_te
 LAT_API LAT_CHECKED lat_status lat_rms_norm(lat_context *context, const lat_tensor *x, const lat_norm_opts *opts,
                                             lat_tensor **out);
 
+/// The three on a dense `(N, C)` view: a new array. The parameters that a norm has must all be given: weight, bias, mean
+/// and var; weight and bias; weight.
+/// Errors: as the functions above; INVALID_ARGUMENT ("weight: got NULL"), INVALID_SHAPE ("expects a rank-2").
+LAT_API LAT_CHECKED lat_status lat_batch_norm_features(lat_context *context, const lat_array_view *x,
+                                                       const lat_norm_opts *opts, lat_array **out);
+LAT_API LAT_CHECKED lat_status lat_layer_norm_features(lat_context *context, const lat_array_view *x,
+                                                       const lat_norm_opts *opts, lat_array **out);
+LAT_API LAT_CHECKED lat_status lat_rms_norm_features(lat_context *context, const lat_array_view *x,
+                                                     const lat_norm_opts *opts, lat_array **out);
+
 /// Per batch item and channel: `(x - mean) / sqrt(var + eps) * weight + bias` with mean and population variance of the
 /// item's rows, in double, rounded once. Rows go by the batch column; an item's bits do not depend on the others.
 /// Errors: as layer_norm; INVALID_ARGUMENT (a negative batch index).

@@ -252,6 +252,9 @@ typedef struct lat_norm_opts { size_t struct_bytes; const lat_array_view *weight
 lat_status lat_batch_norm(lat_context *context, const lat_tensor *x, const lat_norm_opts *opts, lat_tensor **out);
 lat_status lat_layer_norm(lat_context *context, const lat_tensor *x, const lat_norm_opts *opts, lat_tensor **out);
 lat_status lat_rms_norm(lat_context *context, const lat_tensor *x, const lat_norm_opts *opts, lat_tensor **out);
+lat_status lat_batch_norm_features(lat_context *context, const lat_array_view *x, const lat_norm_opts *opts, lat_array **out);
+lat_status lat_layer_norm_features(lat_context *context, const lat_array_view *x, const lat_norm_opts *opts, lat_array **out);
+lat_status lat_rms_norm_features(lat_context *context, const lat_array_view *x, const lat_norm_opts *opts, lat_array **out);
 lat_status lat_instance_norm(lat_context *context, const lat_tensor *x, const lat_norm_opts *opts, lat_tensor **out);
 lat_status lat_group_norm(lat_context *context, const lat_tensor *x, int64_t groups, const lat_norm_opts *opts, lat_tensor **out);
 typedef struct lat_norm_grads { lat_array *x; lat_array *weight; lat_array *bias; } lat_norm_grads;
@@ -335,6 +338,7 @@ const lat_layer *lat_explanation_layer(const lat_explanation *explanation, int64
 lat_session_memory lat_explanation_memory(const lat_explanation *explanation);
 void lat_explanation_release(lat_explanation *explanation);
 lat_status lat_linear(lat_context *context, const lat_tensor *x, const lat_weight *weight, const lat_array_view *bias, lat_tensor **out);
+lat_status lat_linear_features(lat_context *context, const lat_array_view *x, const lat_weight *weight, const lat_array_view *bias, lat_array **out);
 lat_status lat_linear_backward(lat_context *context, const lat_tensor *x, const lat_weight *weight, const lat_array_view *grad_out, int32_t grads, lat_conv_grads *out);
 lat_status lat_embedding_lookup(lat_context *context, const lat_array_view *indices, const lat_array_view *table, lat_array **out);
 lat_status lat_embedding_backward(lat_context *context, const lat_array_view *indices, const lat_array_view *table, const lat_array_view *grad_out, lat_array **grad_table);

@@ -26,4 +26,8 @@ LAT_CHECKED lat_status lat__feature_view(lat_context *context, const char *op, c
 LAT_CHECKED lat_status lat__grad_view(lat_context *context, const char *op, const lat_array_view *grad_out,
                                       int64_t rows, int64_t channels, lat_array **out);
 
+/// lat_linear under that name in its errors.
+LAT_CHECKED lat_status lat__linear_run(lat_context *context, const char *op, const lat_tensor *x,
+                                       const lat_weight *weight, const lat_array_view *bias, lat_tensor **out);
+
 #endif

@@ -6,6 +6,7 @@
 #include "coords/tensor_internal.h"
 #include "core/array_internal.h"
 #include "core/compiler.h"
+#include "ops/feature_internal.h"
 #include "ops/plan_internal.h"
 #include "ops/quant_internal.h"
 
@@ -82,10 +83,15 @@ done:
   return status;
 }
 
+lat_status lat__linear_run(lat_context *context, const char *op, const lat_tensor *x, const lat_weight *weight,
+                           const lat_array_view *bias, lat_tensor **out) {
+  lat__conv_goal goal = {out, NULL};
+  return run(context, op, x, weight, bias, &goal);
+}
+
 lat_status lat_linear(lat_context *context, const lat_tensor *x, const lat_weight *weight, const lat_array_view *bias,
                       lat_tensor **out) {
-  lat__conv_goal goal = {out, NULL};
-  return run(context, "linear", x, weight, bias, &goal);
+  return lat__linear_run(context, "linear", x, weight, bias, out);
 }
 
 lat_status lat_linear_plan_create(lat_context *context, const lat_plan_input *input, const lat_weight *weight,

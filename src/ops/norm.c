@@ -85,8 +85,8 @@ done:
   return status;
 }
 
-static lat_status norm_run(lat_context *context, const char *op, lat__norm kind, const lat_tensor *x,
-                           const lat_norm_opts *opts, lat_tensor **out) {
+lat_status lat__norm_run(lat_context *context, const char *op, lat__norm kind, const lat_tensor *x,
+                         const lat_norm_opts *opts, lat_tensor **out) {
   lat_status status = LAT_STATUS_OK;
   lat_array *feats = NULL;
   lat__norm_parameters parameters = {.eps = 0.0f};
@@ -116,15 +116,15 @@ done:
 }
 
 lat_status lat_batch_norm(lat_context *context, const lat_tensor *x, const lat_norm_opts *opts, lat_tensor **out) {
-  return norm_run(context, "batch_norm", LAT__NORM_BATCH, x, opts, out);
+  return lat__norm_run(context, "batch_norm", LAT__NORM_BATCH, x, opts, out);
 }
 
 lat_status lat_layer_norm(lat_context *context, const lat_tensor *x, const lat_norm_opts *opts, lat_tensor **out) {
-  return norm_run(context, "layer_norm", LAT__NORM_LAYER, x, opts, out);
+  return lat__norm_run(context, "layer_norm", LAT__NORM_LAYER, x, opts, out);
 }
 
 lat_status lat_rms_norm(lat_context *context, const lat_tensor *x, const lat_norm_opts *opts, lat_tensor **out) {
-  return norm_run(context, "rms_norm", LAT__NORM_RMS, x, opts, out);
+  return lat__norm_run(context, "rms_norm", LAT__NORM_RMS, x, opts, out);
 }
 
 static lat_status check_momentum(const char *op, double momentum) {

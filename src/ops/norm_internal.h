@@ -30,4 +30,8 @@ static inline const float *lat__norm_values(lat_array *array) {
 LAT_CHECKED lat_status lat__norm_items_take(lat_context *context, const char *op, const lat_tensor *x, bool per_item,
                                             lat__batch_items *items);
 
+/// A norm without batch items, under that name in its errors.
+LAT_CHECKED lat_status lat__norm_run(lat_context *context, const char *op, lat__norm kind, const lat_tensor *x,
+                                     const lat_norm_opts *opts, lat_tensor **out);
+
 #endif

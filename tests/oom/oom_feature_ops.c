@@ -35,6 +35,21 @@ static lat_status activation_of(lat_context *context, const lat_tensor *x, lat_t
 static lat_status dropout_of(lat_context *context, const lat_tensor *x, lat_tensor **out) {
   return lat_dropout(context, x, NULL, out);
 }
+static lat_status norm_features_of(lat_context *context, const lat_tensor *x, lat_array_view feats, lat_array **out) {
+  lat_norm_opts opts = LAT_NORM_OPTS_INIT;
+  lat_array_view scale = feats;
+  (void)x;
+  scale.rank = 1;
+  scale.shape[0] = feats.shape[1];
+  scale.stride[0] = feats.stride[1];
+  opts.weight = &scale;
+  return lat_rms_norm_features(context, &feats, &opts, out);
+}
+static lat_status linear_features_of(lat_context *context, const lat_tensor *x, lat_array_view feats, lat_array **out) {
+  (void)x;
+  lat_weight weight = {.dense = feats};
+  return lat_linear_features(context, &feats, &weight, NULL, out);
+}
 static lat_status round_of(lat_context *context, const lat_tensor *x, lat_array_view feats, lat_array **out) {
   (void)x;
   return lat_round(context, &feats, out);
@@ -90,6 +105,8 @@ OOM_TEST(run_array, activation_backward)
 OOM_TEST(run_array, dropout_backward)
 OOM_TEST(run_array, lookup)
 OOM_TEST(run_array, embedding_backward)
+OOM_TEST(run_array, norm_features)
+OOM_TEST(run_array, linear_features)
 
 int main(void) {
   const struct CMUnitTest tests[] = {
@@ -103,6 +120,8 @@ int main(void) {
       cmocka_unit_test(dropout_backward_survives),
       cmocka_unit_test(lookup_survives),
       cmocka_unit_test(embedding_backward_survives),
+      cmocka_unit_test(norm_features_survives),
+      cmocka_unit_test(linear_features_survives),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
