@@ -18,6 +18,12 @@
 /// the other: the convolution, lat_batch_norm (and lat_cast back, where float32 parameters widen 16-bit features),
 /// lat_sparse_add and lat_activation.
 ///
+/// With `quantizes_features` and a packed weight the products are integers: row i of x becomes `q = rint(x / s)`, ties to
+/// even, with `s = max |x[i]| / 127` in float32, and an edge adds, for every group of input channels of the packed weight,
+/// `s * (scale * sum(q * code) + bias * sum(q))`: the two sums exact, the rest float32 fused multiply-adds, groups
+/// ascending. The same bits at every level and thread count, but not those of the one-shot call: each x is off by up to
+/// `s / 2`. A row with a NaN or an infinity makes NaN of every output that it meets.
+///
 /// A plan is immutable. Several threads may run one plan at once, each with its own context, buffers and workspace. It
 /// keeps the CPU level of the context that made it; the bits do not depend on that.
 #ifndef LATTICE_PLAN_H
@@ -59,14 +65,16 @@ typedef struct lat_plan_opts {
   int32_t activates;                          ///< non-zero: the two fields below count
   lat_activation_kind activation;             ///< which function
   const lat_activation_opts *activation_opts; ///< its parameters; NULL: defaults
+  int32_t quantizes_features;                 ///< non-zero: rows of x become 8-bit codes, see above
 } lat_plan_opts;
 
 #define LAT_PLAN_OPTS_INIT                                                                                             \
-  { sizeof(lat_plan_opts), NULL, NULL, LAT_RESIDUAL_NONE, 0, LAT_ACTIVATION_RELU, NULL }
+  { sizeof(lat_plan_opts), NULL, NULL, LAT_RESIDUAL_NONE, 0, LAT_ACTIVATION_RELU, NULL, 0 }
 
 /// Plan of lat_conv3d: onto the forward relation's set, or onto `opts->coordinates`. NULL `opts` and `plan_opts` mean the
 /// defaults. Copies what it needs of the weight.
-/// Errors: as lat_conv3d; INVALID_ARGUMENT (NULL; "residual" outside the enum; "norm needs mean and var"; "kind", alpha,
+/// Errors: as lat_conv3d; INVALID_ARGUMENT (NULL; "residual" outside the enum; "norm needs mean and var"; "quantized features need a
+/// packed weight" of one group; "kind", alpha,
 /// beta, threshold as lat_activation; "eps must be positive"), INVALID_SHAPE ("<name> must have shape (C,)" for norm
 /// parameters; "channels must be non-negative"), INVALID_DTYPE, OUT_OF_MEMORY.
 LAT_API LAT_CHECKED lat_status lat_conv3d_plan_create(lat_context *context, const lat_plan_input *input,

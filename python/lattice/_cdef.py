@@ -268,7 +268,7 @@ lat_status lat_batch_norm_update_running(lat_context *context, const lat_tensor 
 typedef struct lat_plan lat_plan;
 typedef struct lat_plan_input { size_t struct_bytes; const lat_coords *coords; int64_t channels; lat_dtype dtype; } lat_plan_input;
 typedef enum lat_residual { LAT_RESIDUAL_NONE = 0, LAT_RESIDUAL_BEFORE_ACTIVATION = 1, LAT_RESIDUAL_AFTER_ACTIVATION = 2 } lat_residual;
-typedef struct lat_plan_opts { size_t struct_bytes; const lat_array_view *bias; const lat_norm_opts *norm; lat_residual residual; int32_t activates; lat_activation_kind activation; const lat_activation_opts *activation_opts; } lat_plan_opts;
+typedef struct lat_plan_opts { size_t struct_bytes; const lat_array_view *bias; const lat_norm_opts *norm; lat_residual residual; int32_t activates; lat_activation_kind activation; const lat_activation_opts *activation_opts; int32_t quantizes_features; } lat_plan_opts;
 lat_status lat_conv3d_plan_create(lat_context *context, const lat_plan_input *input, const lat_weight *weight, const lat_conv3d_opts *opts, const lat_plan_opts *plan_opts, lat_plan **out);
 lat_status lat_subm_conv3d_plan_create(lat_context *context, const lat_plan_input *input, const lat_weight *weight, const lat_conv3d_opts *opts, const lat_plan_opts *plan_opts, lat_plan **out);
 lat_status lat_conv_transpose3d_plan_create(lat_context *context, const lat_plan_input *input, const lat_weight *weight, const lat_conv3d_opts *opts, const lat_plan_opts *plan_opts, lat_plan **out);

@@ -101,7 +101,8 @@ typedef struct lat__conv_desc {
   lat_dtype dtype, dtype_out; ///< of x, of y
   const void *x;              ///< (n_in, c_in)
   lat__weight_desc weight;
-  float norm_eps; ///< above 0: the sum is divided by sqrt(sum of the squares of the weights it met + norm_eps)
+  bool quantizes_x; ///< with a packed weight, one group: rows of x become 8-bit codes, products integers
+  float norm_eps;   ///< above 0: the sum is divided by sqrt(sum of the squares of the weights it met + norm_eps)
   const lat__conv_norm_tangent *norm_tangent; ///< with norm_eps: a forward-mode product, else NULL
   const float *bias;                          ///< (c_out,) as it is to be added, or NULL
   const lat__epilogue_desc *epilogue;         ///< or NULL. Not with norm_tangent, nor are the next three

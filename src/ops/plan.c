@@ -132,6 +132,16 @@ done:
   return status;
 }
 
+static lat_status take_quantization(const char *op, const lat_plan_opts *opts, lat_plan *plan) {
+  lat__conv_desc *desc = &plan->desc;
+  desc->quantizes_x = opts->quantizes_features != 0;
+  if (!desc->quantizes_x || (desc->weight.form == LAT__WEIGHT_PACKED && desc->groups <= 1)) return LAT_STATUS_OK;
+  return lat_fail(
+      LAT_STATUS_INVALID_ARGUMENT,
+      "%s: quantized features need a packed weight: got a %s one of %lld groups, expected int8 or int4 and 1", op,
+      desc->weight.form == LAT__WEIGHT_PACKED ? "packed" : "dense", (long long)lat__max_i64(1, desc->groups));
+}
+
 static lat_status count_bytes(const char *op, lat_plan *plan) {
   const lat__conv_desc *desc = &plan->desc;
   int64_t count = 0;
@@ -163,6 +173,7 @@ static lat_status make_plan(lat_context *context, const lat__conv_operands *oper
   plan->bias = lat_array_retain(operands->bias);
   LAT_TRY(count_bytes(operands->op, plan), done);
   LAT_TRY(take_epilogue(context, operands->op, &request->opts, plan), done);
+  LAT_TRY(take_quantization(operands->op, &request->opts, plan), done);
   LAT_TRY(lat__backend_of(context)->conv_pack(context, &plan->desc, &plan->packed), done);
   plan->desc.packed = plan->packed;
   plan->desc.weight.data = plan->desc.weight.words = plan->desc.weight.scales = plan->desc.weight.biases = NULL;

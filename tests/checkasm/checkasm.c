@@ -58,6 +58,7 @@ static void assert_same_bytes(const char *what, const void *got, const void *exp
 // One header for each family of kernels.
 #include "checkasm/check_conv.h"
 #include "checkasm/check_depthwise.h"
+#include "checkasm/check_dot_gemm.h"
 #include "checkasm/check_epilogue.h"
 #include "checkasm/check_features.h"
 #include "checkasm/check_row_gemm.h"

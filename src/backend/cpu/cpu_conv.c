@@ -95,6 +95,36 @@ static void run_list(const lat__cpu_conv_job *job, const pair_list *list, int64_
   }
 }
 
+/// As run_list for quantized x.
+static void run_code_list(const lat__cpu_conv_job *job, const pair_list *list, int64_t first_row, int32_t k,
+                          float *sums) {
+  const lat__conv_packed *packed = job->packed;
+  bool repeats = job->desc->pairs && job->desc->pairs->repeats;
+  int64_t scale_floats = packed->code_groups * packed->columns;
+  for (int64_t p = 0, n = 0; p < list->n_pairs; p += n) {
+    n = lat__min_i64(job->pass_rows, list->n_pairs - p);
+    if (repeats) n = lat__cpu_distinct_prefix(list->out_rows + p, n);
+    int64_t first = list->in_rows ? 0 : first_row + p;
+    lat__dot_gemm_args args = {.x = job->x_codes + first * packed->code_channels,
+                               .c_in = packed->code_channels,
+                               .x_scale = job->x_scales + first,
+                               .x_sums = job->x_sums + first * packed->code_groups,
+                               .in_rows = list->in_rows ? list->in_rows + p : NULL,
+                               .out_rows = list->out_rows ? list->out_rows + p : NULL,
+                               .n_pairs = n,
+                               .n_ahead = list->n_ahead - p,
+                               .w = packed->codes + k * packed->columns * packed->code_channels,
+                               .w_scale = packed->code_scales + k * 2 * scale_floats,
+                               .w_bias = packed->code_scales + (k * 2 + 1) * scale_floats,
+                               .group_size = packed->code_group_size,
+                               .n_groups = packed->code_groups,
+                               .columns = packed->columns,
+                               .y = list->out_rows ? sums : sums + p * packed->columns,
+                               .y_stride = packed->columns};
+    packed->kernels->dot_gemm_i16(&args);
+  }
+}
+
 /// squares += the squares of W_k for every pair of a list: a row of one channel, 1, at the step 0.
 static void run_squares(const lat__cpu_conv_job *job, const pair_list *list, int32_t k, float *squares) {
   static const float one = 1.0f;
@@ -133,7 +163,11 @@ static void run_block(const lat__cpu_conv_job *job, int64_t block, int worker) {
   if (squares) memset(squares, 0, (size_t)(n_rows * packed->square_columns) * sizeof *squares);
   for (int32_t k = 0; k < desc->n_kernels && (squares || !packed->by_rows); k++) {
     pair_list list = list_of(job, block, n_rows, k);
-    if (!packed->by_rows) run_list(job, &list, first_row, k, sums, widened);
+    if (packed->codes) {
+      run_code_list(job, &list, first_row, k, sums);
+    } else if (!packed->by_rows) {
+      run_list(job, &list, first_row, k, sums, widened);
+    }
     if (squares) run_squares(job, &list, k, squares);
   }
   lat__cpu_conv_finish(job, worker, first_row, n_rows, sums);
@@ -169,6 +203,7 @@ static lat_status open_job(const lat_context *context, const lat__conv_desc *des
   *job = (lat__cpu_conv_job){.desc = desc, .packed = packed, .n_blocks = n_blocks};
   job->grain = work_of(desc) < SERIAL_WORK ? lat__max_i64(1, n_blocks) : 1;
   job->n_workers = lat__min_i64(context->n_threads, lat__ceil_div_i64(n_blocks, job->grain));
+  if (packed->codes) job->n_workers = context->n_threads; // x may be quantized by all of them
   job->pass_rows = lat__min_i64(LAT__PAIR_BLOCK_ROWS, lat__max_i64(1, steps) * PASS_ROWS_STEP);
   job->tile_rows = lat__max_i64(1, TILE_FLOATS / lat__max_i64(1, desc->c_out));
   job->sums_at = job->squares_at = job->widened_at = job->tiles_at = job->edges_at = -1;
@@ -182,9 +217,13 @@ static lat_status open_job(const lat_context *context, const lat__conv_desc *des
     fits = fits && add_part(job, LAT__PAIR_BLOCK_ROWS, packed->columns, &job->sums_at);
   }
   if (packed->squares) fits = fits && add_part(job, LAT__PAIR_BLOCK_ROWS, packed->square_columns, &job->squares_at);
+  if (packed->codes) fits = fits && lat__cpu_conv_codes_floats(desc, packed, &job->shared_floats);
   if (desc->dtype != LAT_DTYPE_F32) fits = fits && add_part(job, job->pass_rows, desc->c_in, &job->widened_at);
   if (desc->epilogue) fits = fits && add_part(job, 2 * job->tile_rows, desc->c_out, &job->tiles_at);
-  if (fits && lat__mul_i64(job->worker_floats, job->n_workers, n_floats)) return LAT_STATUS_OK;
+  if (fits && lat__mul_i64(job->worker_floats, job->n_workers, n_floats) &&
+      lat__add_i64(*n_floats, job->shared_floats, n_floats)) {
+    return LAT_STATUS_OK;
+  }
   return lat_fail(LAT_STATUS_OVERFLOW, "conv: scratch: got %lld channels to %lld, expected a size within int64",
                   (long long)desc->c_in, (long long)desc->c_out);
 }
@@ -218,6 +257,11 @@ static lat_status run_gemm(lat_context *context, const lat__conv_desc *desc) {
     LAT_TRY(lat__alloc_items(context, "conv", n_floats, sizeof(float), &memory), done);
     job.scratch = memory;
   }
+  if (job.packed->codes) {
+    float *shared = job.scratch;
+    job.scratch += job.shared_floats;
+    lat__cpu_conv_quantize(context, &job, shared);
+  }
   lat__parallel_for(context, job.n_blocks, job.grain, run_blocks, &job);
 done:
   lat__free(context, memory);
@@ -244,6 +288,10 @@ static const char *refuse_identity(const lat__conv_desc *desc) {
   return desc->pairs ? "rows meet through a relation" : NULL;
 }
 
+static const char *refuse_quantized(const lat__conv_desc *desc) {
+  return desc->quantizes_x ? NULL : "features are to stay as they are";
+}
+
 static const char *refuse_rows(const lat__conv_desc *desc) {
   return lat__cpu_conv_rows_fit(desc) ? NULL : "more than a few input channels, groups, or no distinct pairs";
 }
@@ -254,9 +302,8 @@ static const char *refuse_gather(const lat__conv_desc *desc) {
 }
 
 static const conv_candidate candidates[] = {
-    {"depthwise", refuse_depthwise, run_gemm},
-    {"identity_gemm", refuse_identity, run_gemm},
-    {"row_gemm", refuse_rows, run_gemm},
+    {"quantized_gemm", refuse_quantized, run_gemm}, {"depthwise", refuse_depthwise, run_gemm},
+    {"identity_gemm", refuse_identity, run_gemm},   {"row_gemm", refuse_rows, run_gemm},
     {"gather_gemm", refuse_gather, run_gemm},
 };
 

@@ -35,6 +35,11 @@ LAT_CHECKED lat_status lat__cpu_conv_normalized_jvp(lat_context *context, const 
 struct lat__conv_packed {
   const lat__cpu_kernels *kernels;
   lat__cpu_conv_shape shape;
+  int16_t *codes;        ///< quantized x: panels of dot_gemm_i16 under every kernel element, in place of `panels`
+  float *code_scales;    ///< (n_kernels, 2, code_groups, columns): scales, then biases
+  int64_t code_groups;   ///< groups of input channels that share them
+  int64_t code_channels; ///< c_in rounded up to pairs
+  int64_t code_group_size;
   bool by_rows;           ///< row_gemm_f32 runs, not gather_gemm_f32
   bool depthwise;         ///< one input channel for each output channel: panels are plain rows of weights
   int64_t columns;        ///< of a row of sums
@@ -68,6 +73,10 @@ typedef struct lat__cpu_conv_job {
   int64_t most_edges;    ///< by rows: of a block
   int64_t worker_floats; ///< of one worker
   float *scratch;        ///< (n_workers, worker_floats)
+  int64_t shared_floats; ///< in front of it
+  int16_t *x_codes;      ///< quantized x: (n_in, code_channels) in the shared floats, as the next two
+  float *x_scales;       ///< (n_in,)
+  float *x_sums;         ///< (n_in, code_groups)
 } lat__cpu_conv_job;
 
 /// Whether few input channels make row_gemm_f32 the better kernel.
@@ -76,6 +85,14 @@ bool lat__cpu_conv_rows_fit(const lat__conv_desc *desc);
 int64_t lat__cpu_conv_rows_most_edges(const lat__conv_desc *desc);
 /// Sums of a block by rows.
 void lat__cpu_conv_rows_block(const lat__cpu_conv_job *job, int64_t block, int64_t n_rows, int worker, float *sums);
+
+/// Codes and scales of a packed weight, for quantized x.
+LAT_CHECKED lat_status lat__cpu_conv_pack_codes(lat_context *context, const lat__conv_desc *desc,
+                                                lat__conv_packed *packed);
+/// Floats that the codes of x take; false when their number leaves int64.
+bool lat__cpu_conv_codes_floats(const lat__conv_desc *desc, const lat__conv_packed *packed, int64_t *n_floats);
+/// Quantizes x into the shared floats, which `memory` are.
+void lat__cpu_conv_quantize(lat_context *context, lat__cpu_conv_job *job, float *memory);
 
 /// Finished rows of a block: division, bias, rounding, epilogue, into y.
 void lat__cpu_conv_finish(const lat__cpu_conv_job *job, int worker, int64_t first_row, int64_t n_rows, float *sums);

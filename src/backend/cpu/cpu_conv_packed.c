@@ -45,6 +45,7 @@ lat_status lat__cpu_conv_packed_open(lat_context *context, const lat__conv_desc 
     weight.weight.transposed = false; // one number for each channel reads the same either way
   }
   LAT_TRY(lat__cpu_conv_shape_of(&weight, packed->kernels, &packed->shape), done);
+  if (desc->quantizes_x) return lat__cpu_conv_pack_codes(context, desc, packed);
   LAT_TRY(count_floats(desc, packed->shape.kernel_floats, &n_floats), done);
   packed->by_rows = lat__cpu_conv_rows_fit(desc);
   int64_t vectors = packed->by_rows ? packed->kernels->row_vectors : packed->kernels->tile_vectors;
@@ -59,7 +60,10 @@ done:
 void lat__cpu_conv_packed_close(lat_context *context, lat__conv_packed *packed) {
   lat__free(context, packed->panels);
   lat__free(context, packed->squares);
-  packed->panels = packed->squares = NULL;
+  lat__free(context, packed->codes);
+  lat__free(context, packed->code_scales);
+  packed->panels = packed->squares = packed->code_scales = NULL;
+  packed->codes = NULL;
 }
 
 lat_status lat__cpu_conv_packed_create(lat_context *context, const lat__conv_desc *desc, lat__conv_packed **out) {

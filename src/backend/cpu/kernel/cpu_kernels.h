@@ -63,6 +63,28 @@ typedef struct lat__row_gemm_args {
   int64_t y_stride;
 } lat__row_gemm_args;
 
+/// One pair list under one kernel element, integers in groups of input channels. Rows of x have c_in codes, an even number.
+///
+///     w: panels as those of gather_gemm_f32 in pairs of channels: the panel that starts at column c lies at w + c * c_in as
+///        (c_in / 2, panel width, 2)
+typedef struct lat__dot_gemm_args {
+  const int16_t *x;
+  int64_t c_in;
+  const float *x_scale;     ///< of every row of x
+  const float *x_sums;      ///< (rows of x, n_groups): the codes of a group added up
+  const int32_t *in_rows;   ///< row of x of every pair; NULL: row p
+  const uint16_t *out_rows; ///< row of y of every pair, distinct; NULL: row p
+  int64_t n_pairs;
+  int64_t n_ahead; ///< as in lat__gather_gemm_args
+  const int16_t *w;
+  const float *w_scale, *w_bias; ///< (n_groups, columns)
+  int64_t group_size;            ///< even; the last group may be shorter
+  int64_t n_groups;
+  int64_t columns; ///< of y, a multiple of `lanes`
+  float *y;
+  int64_t y_stride;
+} lat__dot_gemm_args;
+
 /// Which activation, with its parameters rounded to float32.
 typedef struct lat__activation_args {
   lat_activation_kind kind;

@@ -11,6 +11,7 @@
 #define V_REGISTERS 16
 
 typedef __m256 vf32;
+typedef __m256i vi32;
 
 static inline vf32 v_load(const float *p) {
   return _mm256_loadu_ps(p);
@@ -48,6 +49,31 @@ static inline vf32 v_set1(float value) {
 }
 static inline vf32 v_fma(vf32 a, vf32 b, vf32 c) {
   return _mm256_fmadd_ps(a, b, c);
+}
+
+static inline vi32 v_set1_pair(const int16_t *a) {
+  int32_t pair;
+  memcpy(&pair, a, sizeof pair);
+  return _mm256_set1_epi32(pair);
+}
+static inline vi32 v_load_pairs(const int16_t *p) {
+  return _mm256_loadu_si256((const __m256i *)(const void *)p);
+}
+static inline vi32 v_dot2(vi32 acc, vi32 a, vi32 w) {
+  return _mm256_add_epi32(acc, _mm256_madd_epi16(a, w));
+}
+static inline void v_fence(void) {
+  __asm__ volatile("" ::: "memory");
+}
+static inline vi32 v_keep(vi32 v) {
+  __asm__ volatile("" : "+x"(v)::"memory");
+  return v;
+}
+static inline vi32 v_izero(void) {
+  return _mm256_setzero_si256();
+}
+static inline vf32 v_from_int(vi32 v) {
+  return _mm256_cvtepi32_ps(v);
 }
 
 static inline vf32 v_relu(vf32 v) {

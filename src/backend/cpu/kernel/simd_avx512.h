@@ -3,6 +3,7 @@
 #define LATTICE_BACKEND_CPU_KERNEL_SIMD_AVX512_H
 
 #include <immintrin.h>
+#include <string.h>
 
 #include <lattice/array.h>
 
@@ -10,6 +11,7 @@
 #define V_REGISTERS 32
 
 typedef __m512 vf32;
+typedef __m512i vi32;
 
 static inline vf32 v_load(const float *p) {
   return _mm512_loadu_ps(p);
@@ -34,6 +36,31 @@ static inline vf32 v_set1(float value) {
 }
 static inline vf32 v_fma(vf32 a, vf32 b, vf32 c) {
   return _mm512_fmadd_ps(a, b, c);
+}
+
+static inline vi32 v_set1_pair(const int16_t *a) {
+  int32_t pair;
+  memcpy(&pair, a, sizeof pair);
+  return _mm512_set1_epi32(pair);
+}
+static inline vi32 v_load_pairs(const int16_t *p) {
+  return _mm512_loadu_si512((const void *)(const void *)p);
+}
+static inline vi32 v_dot2(vi32 acc, vi32 a, vi32 w) {
+  return _mm512_add_epi32(acc, _mm512_madd_epi16(a, w));
+}
+static inline void v_fence(void) {
+  __asm__ volatile("" ::: "memory");
+}
+static inline vi32 v_keep(vi32 v) {
+  __asm__ volatile("" : "+v"(v)::"memory");
+  return v;
+}
+static inline vi32 v_izero(void) {
+  return _mm512_setzero_si512();
+}
+static inline vf32 v_from_int(vi32 v) {
+  return _mm512_cvtepi32_ps(v);
 }
 
 static inline vf32 v_relu(vf32 v) {

@@ -3,6 +3,7 @@
 #define LATTICE_BACKEND_CPU_KERNEL_SIMD_SCALAR_H
 
 #include <math.h>
+#include <string.h>
 
 #include <lattice/array.h>
 
@@ -10,6 +11,7 @@
 #define V_REGISTERS 16 ///< vector registers of the machine, which bound the tiles
 
 typedef float vf32;
+typedef int32_t vi32;
 
 /// All lanes.
 static inline vf32 v_load(const float *p) {
@@ -40,6 +42,35 @@ static inline vf32 v_fma(vf32 a, vf32 b, vf32 c) {
 /// max(v, 0): 0 for what is at most 0 (-0 too), NaN stays.
 static inline vf32 v_relu(vf32 v) {
   return v <= 0.0f ? 0.0f : v;
+}
+
+/// Two 16-bit integers in every lane: the same two, or consecutive ones.
+static inline vi32 v_set1_pair(const int16_t *a) {
+  int32_t pair;
+  memcpy(&pair, a, sizeof pair);
+  return pair;
+}
+static inline vi32 v_load_pairs(const int16_t *p) {
+  return v_set1_pair(p);
+}
+/// acc + a[0] w[0] + a[1] w[1] of the pairs of every lane; exact as long as the sums stay within int32.
+static inline vi32 v_dot2(vi32 acc, vi32 a, vi32 w) {
+  int16_t x[2], y[2];
+  memcpy(x, &a, sizeof x);
+  memcpy(y, &w, sizeof y);
+  return acc + x[0] * y[0] + x[1] * y[1];
+}
+/// What is written behind it is not moved ahead of it: early loads would push sums out of the registers.
+static inline void v_fence(void) {}
+/// The same value, taken once: for sums behind a loop, so that the loop keeps no second copy of them.
+static inline vi32 v_keep(vi32 v) {
+  return v;
+}
+static inline vi32 v_izero(void) {
+  return 0;
+}
+static inline vf32 v_from_int(vi32 v) {
+  return (float)v;
 }
 
 /// binary16 to float32, exact.
