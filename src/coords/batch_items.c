@@ -31,7 +31,8 @@ static bool count_items(const lat_coords *coords, lat__batch_items *items) {
 static lat_status alloc_offsets(lat_context *context, const char *op, int64_t n_items, lat__batch_items *items) {
   void *offsets = NULL;
   *items = (lat__batch_items){.n_items = n_items};
-  lat_status status = lat__alloc_zero(context, op, n_items + 1, sizeof(int64_t), &offsets);
+  lat_status status =
+      lat__alloc_zero(context, op, n_items < INT64_MAX ? n_items + 1 : n_items, sizeof(int64_t), &offsets);
   items->offsets = offsets;
   return status;
 }
