@@ -55,6 +55,7 @@ static void inputs_release(level_inputs *inputs) {
   lat_array_release(inputs->coords);
   lat_array_release(inputs->codes);
   lat_array_release(inputs->active);
+  *inputs = (level_inputs){.coords = NULL};
 }
 
 /// `use_octants`: the integers are octants, otherwise occupancy codes.
