@@ -57,6 +57,9 @@ static inline vf32 v_load_f16_n(const uint16_t *p, int64_t n) {
   if (n > 2) words = vld1_lane_u16(p + 2, words, 2);
   return vcvt_f32_f16(vreinterpret_f16_u16(words));
 }
+static inline vf32 v_load_bf16(const uint16_t *p) {
+  return vreinterpretq_f32_u32(vshlq_n_u32(vmovl_u16(vld1_u16(p)), 16));
+}
 static inline void v_store_f16(uint16_t *p, vf32 v) {
   vst1_u16(p, vreinterpret_u16_f16(vcvt_f16_f32(v)));
 }
