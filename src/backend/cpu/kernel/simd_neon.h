@@ -4,6 +4,7 @@
 #define LATTICE_BACKEND_CPU_KERNEL_SIMD_NEON_H
 
 #include <arm_neon.h>
+#include <string.h>
 
 #include <lattice/array.h>
 
@@ -11,6 +12,7 @@
 #define V_REGISTERS 32
 
 typedef float32x4_t vf32;
+typedef int32x4_t vi32;
 
 static inline vf32 v_load(const float *p) {
   return vld1q_f32(p);
@@ -40,6 +42,32 @@ static inline vf32 v_set1(float value) {
 }
 static inline vf32 v_fma(vf32 a, vf32 b, vf32 c) {
   return vfmaq_f32(c, a, b);
+}
+
+static inline vi32 v_set1_pair(const int16_t *a) {
+  int32_t pair;
+  memcpy(&pair, a, sizeof pair);
+  return vdupq_n_s32(pair);
+}
+static inline vi32 v_load_pairs(const int16_t *p) {
+  return vreinterpretq_s32_s16(vld1q_s16(p));
+}
+static inline vi32 v_dot2(vi32 acc, vi32 a, vi32 w) {
+  int16x8_t x = vreinterpretq_s16_s32(a), y = vreinterpretq_s16_s32(w);
+  return vaddq_s32(acc, vpaddq_s32(vmull_s16(vget_low_s16(x), vget_low_s16(y)), vmull_high_s16(x, y)));
+}
+static inline void v_fence(void) {
+  __asm__ volatile("" ::: "memory");
+}
+static inline vi32 v_keep(vi32 v) {
+  __asm__ volatile("" : "+w"(v)::"memory");
+  return v;
+}
+static inline vi32 v_izero(void) {
+  return vdupq_n_s32(0);
+}
+static inline vf32 v_from_int(vi32 v) {
+  return vcvtq_f32_s32(v);
 }
 
 static inline vf32 v_relu(vf32 v) {
