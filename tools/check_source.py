@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Checks the code rules that a machine can check: sizes, unique names, forbidden calls, the version's two places.
+"""Checks the code rules that a machine can check: sizes, unique names, forbidden calls, the version's two places, the words
+of the kernel levels.
 
 usage: check_source.py [ROOT]      exit 1 and one line for each violation
        check_source.py --self-test proves that every kind of violation is found
@@ -10,6 +11,7 @@ import sys
 import tempfile
 
 CODE_FOLDERS = ("include", "src", "cli", "examples", "tests", "bench", "tools", "python")
+KERNEL_FOLDER = "src/backend/cpu/kernel"
 MAX_FILE_LINES = {".c": 600, ".h": 300}
 MAX_TEMPLATE_LINES = 600  # kernel templates are headers in name only
 MAX_FUNCTION_LINES = 100
@@ -107,9 +109,22 @@ def check_version(root):
         yield f"include/lattice/version.h: states {stated}, VERSION states {version}"
 
 
+def check_words(root):
+    """Every level has every word of the kernels' vocabulary: most machines compile only some of the levels."""
+    folder = os.path.join(root, KERNEL_FOLDER)
+    words = {}
+    for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
+        if re.fullmatch(r"simd_\w+\.h", name):
+            with open(os.path.join(folder, name), encoding="utf-8") as source:
+                words[name] = set(re.findall(r"^static inline [\w ]+?\b(v_\w+)\(", source.read(), re.MULTILINE))
+    for name, known in words.items():
+        for word in sorted(words.get("simd_scalar.h", set()) - known):
+            yield f"{KERNEL_FOLDER}/{name}: lacks {word}, a word of simd_scalar.h"
+
+
 def violations(root):
     paths = list(code_files(root))
-    found = list(check_names(paths)) + list(check_version(root))
+    found = list(check_names(paths)) + list(check_version(root)) + list(check_words(root))
     for path in paths:
         if not path.endswith((".c", ".h")):
             continue
@@ -135,6 +150,9 @@ def self_test():
         "src/core/bad_vector.c": "typedef float v8 __attribute__((vector_size(32)));\n",
         "src/core/bad_intrinsics.c": "#include <immintrin.h>\n",
         "src/backend/cpu/kernel/vector_template.h": "typedef float v8 __attribute__((vector_size(32)));\n",
+        "src/backend/cpu/kernel/simd_scalar.h": "static inline vf32 v_a(int n) {\n}\nstatic inline void v_b(float *p) {\n}\n",
+        "src/backend/cpu/kernel/simd_fine.h": "static inline __m8 v_b(int n) {\n}\nstatic inline vf32 v_a(int n) {\n}\n",
+        "src/backend/cpu/kernel/simd_bad_words.h": "static inline vf32 v_a(int n) {\n}\n",
         "src/core/bad_alloca.c": "p = alloca(3);\n",
         "src/core/fine.c": '// free(p)\n/* exit(1) */\nhooks->free(user);\nx = hooks.alloc(3);\nsnprintf(b, 3, "abort()");\n' + fine_function,
         "src/core/bad_length.c": long_function,
