@@ -109,8 +109,8 @@ static lat_status write_results(run_job *job, const char *path) {
   lat_status status = LAT_STATUS_OK;
   int64_t n_outputs = lat_results_count(job->results);
   size_t room = (size_t)n_outputs * ARRAYS_PER_OUTPUT + 1;
-  output_list list = {calloc(room, sizeof *list.arrays), calloc(room, sizeof *list.names),
-                      calloc(room, sizeof *list.owned), 0};
+  output_list list = {calloc(room, sizeof *list.arrays), calloc(room, sizeof *list.names), calloc(room, sizeof(void *)),
+                      0};
   if (!list.arrays || !list.names || !list.owned) {
     status = lat_fail(LAT_STATUS_OUT_OF_MEMORY, "run: no memory for %lld outputs", (long long)n_outputs);
     goto done;

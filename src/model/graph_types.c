@@ -34,7 +34,7 @@ static lat_status number_text(const lat__text *text, char buffer[NUMBER_BYTES], 
 
 lat_status lat__text_take_int(lat__text *text, int64_t *value) {
   lat_status status = LAT_STATUS_OK;
-  char buffer[NUMBER_BYTES];
+  char buffer[NUMBER_BYTES] = "";
   int64_t number = 0;
   LAT_TRY(number_text(text, buffer, "a whole number"), done);
   bool negative = buffer[0] == '-';

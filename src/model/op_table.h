@@ -211,8 +211,9 @@ typedef struct lat__op_attr {
 
 enum { LAT__MAX_OPERANDS = 6, LAT__MAX_OP_ATTRS = 12, LAT__MAX_RESULTS = 3 };
 
-typedef struct lat__op_desc {
-  const char *name; ///< without "lattice."
+// In the order in which a row reads, not in that of the least padding.
+typedef struct lat__op_desc { // NOLINT(clang-analyzer-optin.performance.Padding)
+  const char *name;           ///< without "lattice."
   int32_t version;
   int32_t n_operands, n_attrs, n_results;
   bool repeats; ///< version 3: the last operand may come any number of times

@@ -297,7 +297,7 @@ static lat_status open_chain(lat_context *context, const algebra_op *op, const l
                              int64_t n_tensors, lat_join join, cat_chain *chain) {
   lat_status status = LAT_STATUS_OK;
   void *links = NULL;
-  LAT_TRY(lat__alloc_zero(context, op->name, n_tensors, sizeof *chain->links, &links), done);
+  LAT_TRY(lat__alloc_zero(context, op->name, n_tensors, sizeof(void *), &links), done);
   chain->links = links;
   chain->n_tensors = n_tensors;
   for (int64_t i = 0; i < n_tensors; i++) {
