@@ -1,7 +1,7 @@
 /// `lattice compress IN --model DIR --posq N -o OUT.lat`: codes a point cloud with a neural codec.
 #include <stdio.h>
 
-#include "codec_file.h"
+#include "cli.h"
 
 static const char verb[] = "compress";
 
@@ -61,7 +61,8 @@ int cmd_compress(int argc, char **argv) {
   double start = cli_seconds();
   CLI_TRY(lat_codec_encode(context, codec, &points, (int32_t)posq, &stream, &info), done);
   double seconds = cli_seconds() - start;
-  CLI_TRY(cli_file_write(out_path, stream), done);
+  lat_array_view bytes = lat_array_as_view(stream);
+  CLI_TRY(lat_codec_save(context, &bytes, out_path), done);
   cli_progress_end();
   code = print_result(in_path, out_path, &info, seconds, json);
 done:

@@ -54,7 +54,7 @@ int cmd_decompress(int argc, char **argv) {
   lat_codec_info info;
   char folder[4096];
   CLI_TRY(cli_context_create(threads, 0, &context), done);
-  CLI_TRY(cli_file_read(context, in_path, &stream), done);
+  CLI_TRY(lat_codec_load(context, in_path, &stream), done);
   lat_array_view bytes = lat_array_as_view(stream);
   CLI_TRY(lat_codec_inspect(context, &bytes, &info), done);
   if (model) {

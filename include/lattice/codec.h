@@ -69,6 +69,15 @@ LAT_API LAT_CHECKED lat_status lat_codec_decode(lat_context *context, const lat_
                                                 const lat_array_view *stream, lat_array **out_points,
                                                 lat_array **out_voxels, lat_codec_info *info);
 
+/// Reads a file that lat_codec_save wrote (or any other regular file) whole, as a new uint8 array.
+/// Errors: INVALID_ARGUMENT (NULL), IO_ERROR, OUT_OF_MEMORY.
+LAT_API LAT_CHECKED lat_status lat_codec_load(lat_context *context, const char *path, lat_array **out);
+
+/// Writes a stream, an `(N,)` uint8 view, to `path`. The file appears when it is complete; one that was there stays whole
+/// until then, and anything but a regular file is refused.
+/// Errors: INVALID_ARGUMENT (NULL), INVALID_SHAPE, INVALID_DTYPE, IO_ERROR, OUT_OF_MEMORY.
+LAT_API LAT_CHECKED lat_status lat_codec_save(lat_context *context, const lat_array_view *stream, const char *path);
+
 #ifdef __cplusplus
 }
 #endif

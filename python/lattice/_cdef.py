@@ -147,6 +147,8 @@ lat_codec *lat_codec_retain(const lat_codec *codec);
 void lat_codec_release(lat_codec *codec);
 lat_status lat_codec_encode(lat_context *context, const lat_codec *codec, const lat_array_view *points, int32_t voxel_mm, lat_array **out, lat_codec_info *info);
 lat_status lat_codec_decode(lat_context *context, const lat_codec *codec, const lat_array_view *stream, lat_array **out_points, lat_array **out_voxels, lat_codec_info *info);
+lat_status lat_codec_load(lat_context *context, const char *path, lat_array **out);
+lat_status lat_codec_save(lat_context *context, const lat_array_view *stream, const char *path);
 typedef struct lat_quantized_weight lat_quantized_weight;
 typedef enum lat_weight_layout { LAT_WEIGHT_LAYOUT_LINEAR = 0, LAT_WEIGHT_LAYOUT_KERNEL_MAJOR = 1, LAT_WEIGHT_LAYOUT_DENSE_5D = 2 } lat_weight_layout;
 typedef struct lat_quantize_opts { size_t struct_bytes; int32_t bits; int32_t group_size; } lat_quantize_opts;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "model/codec_internal.h"
+#include "model/model_file.h"
 
 /// Bytes of the header of lat_range_encode's streams (10 of magic, rows, alphabet), which a chunk leaves out, and the
 /// symbols of half a code.
@@ -247,9 +248,8 @@ done:
   return status;
 }
 
-/// A stream as contiguous bytes, checked and taken apart.
-static lat_status take_stream(lat_context *context, const char *op, const lat_array_view *stream, lat_array **bytes,
-                              lat__codec_header *header, lat__codec_payload *payload) {
+/// A caller's stream as contiguous bytes.
+static lat_status take_bytes(lat_context *context, const char *op, const lat_array_view *stream, lat_array **bytes) {
   if (!context) return fail_null(op, "context");
   if (!stream) return fail_null(op, "stream");
   if (stream->rank != 1) {
@@ -258,7 +258,13 @@ static lat_status take_stream(lat_context *context, const char *op, const lat_ar
   if (stream->dtype != LAT_DTYPE_U8) {
     return lat_fail(LAT_STATUS_INVALID_DTYPE, "%s: stream must be uint8: got %s", op, lat_dtype_name(stream->dtype));
   }
-  lat_status status = lat_array_create(context, stream, bytes);
+  return lat_array_create(context, stream, bytes);
+}
+
+/// A stream as contiguous bytes, checked and taken apart.
+static lat_status take_stream(lat_context *context, const char *op, const lat_array_view *stream, lat_array **bytes,
+                              lat__codec_header *header, lat__codec_payload *payload) {
+  lat_status status = take_bytes(context, op, stream, bytes);
   if (status) return status;
   lat_array_view view = lat_array_as_view(*bytes);
   return lat__codec_stream_read(context, op, &view, header, payload);
@@ -305,5 +311,27 @@ done:
   lat_array_release(bytes);
   lat__codec_level_release(&payload.coarsest);
   lat__codec_level_release(&voxels);
+  return status;
+}
+
+lat_status lat_codec_load(lat_context *context, const char *path, lat_array **out) {
+  static const char op[] = "codec_load";
+  if (!out) return fail_null(op, "out");
+  *out = NULL;
+  if (!context) return fail_null(op, "context");
+  if (!path) return fail_null(op, "path");
+  return lat__file_read(context, op, path, INT64_MAX, out);
+}
+
+lat_status lat_codec_save(lat_context *context, const lat_array_view *stream, const char *path) {
+  static const char op[] = "codec_save";
+  lat_array *bytes = NULL;
+  if (!path) return fail_null(op, "path");
+  lat_status status = take_bytes(context, op, stream, &bytes);
+  if (status == LAT_STATUS_OK) {
+    lat__piece piece = {lat_array_as_view(bytes).data, (size_t)lat_array_count(bytes)};
+    status = lat__file_write(context, op, path, &piece, 1);
+  }
+  lat_array_release(bytes);
   return status;
 }

@@ -70,6 +70,9 @@ run 1 decompress good.lat -o back.ply --model missing
 cp good.lat scan.lat
 run 1 compress scan.ply --model missing --posq 200 -o scan.lat
 cmp -s scan.lat good.lat || fail "a failure touched a good file"
+run 1 compress scan.ply --model net --posq 200 -o /dev/null
+says stderr "expected a regular file or a new name"
+[ -c /dev/null ] || fail "a device was replaced"
 [ -e no.ply ] && fail "a failure left a file"
 run 2 compress scan.ply --model net -o scan.lat
 says stderr "expected --posq N"

@@ -1,7 +1,7 @@
 // The point-cloud codec: what comes back is what was rounded, at every level and thread count, and bad input is refused.
 // covers: lat_codec_open lat_codec_encode lat_codec_decode lat_codec_inspect lat_codec_network
-// covers: lat_codec_retain lat_codec_release
-// null arguments: lat_codec_open lat_codec_encode lat_codec_decode lat_codec_inspect
+// covers: lat_codec_retain lat_codec_release lat_codec_load lat_codec_save
+// null arguments: lat_codec_open lat_codec_encode lat_codec_decode lat_codec_inspect lat_codec_load lat_codec_save
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -367,6 +367,39 @@ static void refuses_a_swapped_network(void **state) {
   free(points);
 }
 
+// What was saved is loaded; a device stays a device, and what cannot be opened is named.
+static void keeps_streams_in_files(void **state) {
+  (void)state;
+  char path[300];
+  uint8_t bytes[5] = {1, 2, 3, 4, 5};
+  lat_array *loaded = NULL;
+  lat_array_view view = lat_view_1d(bytes, LAT_DTYPE_U8, 5);
+  snprintf(path, sizeof path, "%s/stream.lat", folder);
+  for (int i = 0; i < 2; i++) { // a new file, then one that is replaced
+    bytes[0]++;
+    lat_test_assert_ok(lat_codec_save(context, &view, path));
+    lat_test_assert_ok(lat_codec_load(context, path, &loaded));
+    assert_int_equal(lat_array_count(loaded), 5);
+    assert_memory_equal(lat_array_data(loaded), bytes, 5);
+    lat_array_release(loaded);
+  }
+  lat_test_assert_error(lat_codec_save(context, &view, "/dev/null"), LAT_STATUS_IO_ERROR,
+                        "codec_save: /dev/null: cannot write: got a device");
+  lat_test_assert_error(lat_codec_save(context, &view, folder), LAT_STATUS_IO_ERROR, "got a directory");
+  lat_test_assert_error(lat_codec_load(context, "/missing/stream.lat", &loaded), LAT_STATUS_IO_ERROR,
+                        "codec_load: /missing/stream.lat: cannot open");
+  lat_test_assert_error(lat_codec_load(NULL, path, &loaded), LAT_STATUS_INVALID_ARGUMENT, "context: got NULL");
+  lat_test_assert_error(lat_codec_load(context, NULL, &loaded), LAT_STATUS_INVALID_ARGUMENT, "path: got NULL");
+  lat_test_assert_error(lat_codec_load(context, path, NULL), LAT_STATUS_INVALID_ARGUMENT, "out: got NULL");
+  lat_test_assert_error(lat_codec_save(NULL, &view, path), LAT_STATUS_INVALID_ARGUMENT, "context: got NULL");
+  lat_test_assert_error(lat_codec_save(context, NULL, path), LAT_STATUS_INVALID_ARGUMENT, "stream: got NULL");
+  lat_test_assert_error(lat_codec_save(context, &view, NULL), LAT_STATUS_INVALID_ARGUMENT, "path: got NULL");
+  view.dtype = LAT_DTYPE_I32;
+  lat_test_assert_error(lat_codec_save(context, &view, path), LAT_STATUS_INVALID_DTYPE,
+                        "codec_save: stream must be uint8");
+  assert_null(loaded);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(gives_the_rounded_voxels_back),
@@ -378,6 +411,7 @@ int main(void) {
       cmocka_unit_test(survives_hostile_streams),
       cmocka_unit_test(refuses_streams_that_are_no_bytes),
       cmocka_unit_test(refuses_a_swapped_network),
+      cmocka_unit_test(keeps_streams_in_files),
   };
   return cmocka_run_group_tests(tests, set_up, tear_down);
 }
