@@ -12,8 +12,7 @@
 /// One voxel of a level. `code` is its occupancy: bit `x + 2y + 4z` of the children that exist.
 typedef struct lat__codec_voxel {
   int32_t z, y, x;
-  int32_t code;   ///< 0: not known yet
-  int32_t octant; ///< which child of its parent it is: x + 2y + 4z of the low bits
+  int32_t code; ///< 0: not known yet
 } lat__codec_voxel;
 
 /// The voxels of a level, ascending by (z, y, x).
@@ -39,10 +38,13 @@ LAT_CHECKED lat_status lat__codec_octree_build(lat_context *context, const lat_a
 
 void lat__codec_octree_release(lat__codec_octree *octree);
 
-/// The children that the codes of `parents` name, sorted, with their octants and no codes. BAD_DATA for a code of 0, more
+/// The children that the codes of `parents` name, sorted, without codes. BAD_DATA for a code of 0, more
 /// than `limit` children or a child outside int32.
 LAT_CHECKED lat_status lat__codec_level_expand(lat_context *context, const lat__codec_level *parents, int64_t limit,
                                                lat__codec_level *out);
+
+/// A level of `n` voxels, all zero.
+LAT_CHECKED lat_status lat__codec_level_new(lat_context *context, int64_t n, lat__codec_level *out);
 
 void lat__codec_level_release(lat__codec_level *level);
 

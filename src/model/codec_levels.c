@@ -2,7 +2,6 @@
 /// parents are left. Every level is kept in the order in which its codes are coded: ascending by (z, y, x).
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "model/codec_internal.h"
 
@@ -19,7 +18,7 @@ static int compare_voxels(const void *a, const void *b) {
   return (p->x > q->x) - (p->x < q->x);
 }
 
-static lat_status level_new(lat_context *context, int64_t n, lat__codec_level *out) {
+lat_status lat__codec_level_new(lat_context *context, int64_t n, lat__codec_level *out) {
   *out = (lat__codec_level){.n = n};
   int64_t shape[2] = {n, (int64_t)(sizeof(lat__codec_voxel) / sizeof(int32_t))};
   lat_status status = lat_array_full(context, LAT_DTYPE_I32, 2, shape, 0.0, &out->memory);
@@ -37,17 +36,16 @@ void lat__codec_octree_release(lat__codec_octree *octree) {
   octree->n_levels = 0;
 }
 
-/// Sorted level of the rows of a set. `codes` or `octants` may be NULL: 0.
+/// Sorted level of the rows of a set. `codes` may be NULL: 0.
 static lat_status level_from_rows(lat_context *context, const lat_coords *coords, const int32_t *codes,
-                                  const int32_t *octants, lat__codec_level *out) {
+                                  lat__codec_level *out) {
   int64_t n = lat_coords_count(coords);
   const int32_t *rows = lat_coords_rows(coords).data;
-  lat_status status = level_new(context, n, out);
+  lat_status status = lat__codec_level_new(context, n, out);
   if (status) return status;
   for (int64_t i = 0; i < n; i++) {
     const int32_t *row = rows + 4 * i;
-    out->voxels[i] = (lat__codec_voxel){
-        .z = row[3], .y = row[2], .x = row[1], .code = codes ? codes[i] : 0, .octant = octants ? octants[i] : 0};
+    out->voxels[i] = (lat__codec_voxel){.z = row[3], .y = row[2], .x = row[1], .code = codes ? codes[i] : 0};
   }
   qsort(out->voxels, (size_t)n, sizeof(lat__codec_voxel), compare_voxels);
   return LAT_STATUS_OK;
@@ -155,7 +153,7 @@ static lat_status make_parents(lat_context *context, const lat_coords *children,
   lat_coords *parents = NULL;
   lat_array *occupancy = NULL;
   LAT_TRY(lat_occupancy_downsample(context, children, &parents, &occupancy), done);
-  LAT_TRY(level_from_rows(context, parents, lat_array_data(occupancy), NULL, out), done);
+  LAT_TRY(level_from_rows(context, parents, lat_array_data(occupancy), out), done);
 done:
   lat_coords_release(parents);
   lat_array_release(occupancy);
@@ -178,15 +176,6 @@ static void reverse_levels(lat__codec_octree *octree) {
   }
 }
 
-/// Every voxel's octant within its parent.
-static void set_octants(lat__codec_level *level) {
-  for (int64_t i = 0; i < level->n; i++) {
-    lat__codec_voxel *v = &level->voxels[i];
-    v->octant =
-        (int32_t)((uint32_t)v->x & 1) | (int32_t)(((uint32_t)v->y & 1) << 1) | (int32_t)(((uint32_t)v->z & 1) << 2);
-  }
-}
-
 lat_status lat__codec_octree_build(lat_context *context, const lat_array_view *points, int32_t voxel_mm,
                                    lat__codec_octree *out) {
   lat_status status = LAT_STATUS_OK;
@@ -198,7 +187,6 @@ lat_status lat__codec_octree_build(lat_context *context, const lat_array_view *p
     LAT_TRY(make_parents(context, coords, level), done);
     out->n_levels++;
     if (out->n_levels == 1) out->n_voxels = count_children(level);
-    set_octants(level);
     lat_coords_release(coords);
     coords = NULL;
     LAT_TRY(level_coords(context, level, 1, &coords), done);
@@ -229,7 +217,7 @@ lat_status lat__codec_level_expand(lat_context *context, const lat__codec_level 
                                    lat__codec_level *out) {
   lat_status status = LAT_STATUS_OK;
   lat_coords *coarse = NULL, *fine = NULL;
-  lat_array *codes = NULL, *octants = NULL;
+  lat_array *codes = NULL;
   *out = (lat__codec_level){.n = 0};
   int64_t n = count_children(parents);
   if (n > limit) {
@@ -239,17 +227,16 @@ lat_status lat__codec_level_expand(lat_context *context, const lat__codec_level 
   LAT_TRY(level_codes(context, parents, &codes), done);
   LAT_TRY(level_coords(context, parents, 2, &coarse), done);
   lat_array_view view = lat_array_as_view(codes);
-  status = lat_occupancy_expand(context, coarse, &view, &fine, NULL, &octants);
+  status = lat_occupancy_expand(context, coarse, &view, &fine, NULL, NULL);
   if (status == LAT_STATUS_OVERFLOW) {
     status = lat_fail(LAT_STATUS_BAD_DATA, "codec_decode: a voxel leaves int32: expected levels that fit");
   }
   if (status) goto done;
-  LAT_TRY(level_from_rows(context, fine, NULL, lat_array_data(octants), out), done);
+  LAT_TRY(level_from_rows(context, fine, NULL, out), done);
 done:
   lat_coords_release(coarse);
   lat_coords_release(fine);
   lat_array_release(codes);
-  lat_array_release(octants);
   if (status) lat__codec_level_release(out);
   return status;
 }

@@ -5,21 +5,19 @@
 #include <lattice/program.h>
 
 #include "model/codec_internal.h"
+#include "model/model_arena.h"
 #include "model/model_file.h"
 
 enum { PATH_BYTES = 4096, ALPHABET = 16 };
 
-/// FNV-1a of a file, continued from `*digest`.
+/// The hash of a file, continued from `*digest`.
 static lat_status digest_file(lat_context *context, const char *folder, const char *name, uint64_t *digest) {
   char path[PATH_BYTES];
   lat_array *content = NULL;
   snprintf(path, sizeof path, "%s/%s", folder, name);
   lat_status status = lat__file_map(context, "codec_open", path, &content);
   if (status) return status;
-  const uint8_t *bytes = lat_array_as_view(content).data;
-  uint64_t hash = *digest;
-  for (int64_t i = 0; i < lat_array_count(content); i++) hash = (hash ^ bytes[i]) * UINT64_C(0x100000001b3);
-  *digest = hash;
+  *digest = lat__hash(*digest, lat_array_as_view(content).data, lat_array_count(content));
   lat_array_release(content);
   return LAT_STATUS_OK;
 }
@@ -58,6 +56,11 @@ static void inputs_release(level_inputs *inputs) {
   *inputs = (level_inputs){.coords = NULL};
 }
 
+/// Which child of its parent a voxel is: x + 2y + 4z of the low bits.
+static int32_t octant_of(const lat__codec_voxel *v) {
+  return (v->x & 1) | (v->y & 1) << 1 | (v->z & 1) << 2;
+}
+
 /// `use_octants`: the integers are octants, otherwise occupancy codes.
 static lat_status inputs_make(lat_context *context, const lat__codec_level *level, int32_t scale, bool use_octants,
                               level_inputs *out) {
@@ -73,7 +76,7 @@ static lat_status inputs_make(lat_context *context, const lat__codec_level *leve
     row[1] = v->x * scale;
     row[2] = v->y * scale;
     row[3] = v->z * scale;
-    codes[i] = use_octants ? v->octant : v->code;
+    codes[i] = use_octants ? octant_of(v) : v->code;
   }
   out->coords_view = lat_array_as_view(out->coords);
   out->codes_view = lat_array_as_view(out->codes);
@@ -160,7 +163,7 @@ done:
 
 lat_status lat__codec_network_open(lat_context *context, const char *folder, lat__codec_network *out) {
   lat_status status = LAT_STATUS_OK;
-  *out = (lat__codec_network){.digest = UINT64_C(0xcbf29ce484222325)};
+  *out = (lat__codec_network){.digest = LAT__HASH_START};
   LAT_TRY(open_part(context, folder, "trunk", &out->digest, &out->trunk), done);
   LAT_TRY(open_part(context, folder, "high", &out->digest, &out->high), done);
   LAT_TRY(try_network(context, out), done);

@@ -146,11 +146,8 @@ static lat_status fail_short(const char *op, const char *what) {
 /// Reads the coarsest level: its `n` voxels stand at `at`.
 static lat_status read_coarsest(lat_context *context, const char *op, const uint8_t *at, int64_t n,
                                 lat__codec_level *out) {
-  *out = (lat__codec_level){.n = n};
-  int64_t shape[2] = {n, (int64_t)(sizeof(lat__codec_voxel) / sizeof(int32_t))};
-  lat_status status = lat_array_full(context, LAT_DTYPE_I32, 2, shape, 0.0, &out->memory);
+  lat_status status = lat__codec_level_new(context, n, out);
   if (status) return status;
-  out->voxels = lat_array_data(out->memory);
   for (int64_t i = 0; i < n; i++) {
     const uint8_t *row = at + 12 * i;
     lat__codec_voxel v = {.x = (int32_t)(uint32_t)load(row, 4),

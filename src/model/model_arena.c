@@ -89,10 +89,9 @@ struct lat__name_slot {
   int64_t number;
 };
 
-/// FNV-1a (Fowler, Noll, Vo), 64 bits.
-static uint64_t hash_of(const char *text, int64_t n_bytes) {
-  uint64_t hash = UINT64_C(14695981039346656037);
-  for (int64_t i = 0; i < n_bytes; i++) hash = (hash ^ (unsigned char)text[i]) * UINT64_C(1099511628211);
+uint64_t lat__hash(uint64_t hash, const void *bytes, int64_t n_bytes) {
+  const unsigned char *at = bytes;
+  for (int64_t i = 0; i < n_bytes; i++) hash = (hash ^ at[i]) * UINT64_C(1099511628211);
   return hash;
 }
 
@@ -109,7 +108,8 @@ static int64_t slot_of(const lat__names *names, const char *text, int64_t n_byte
 
 int64_t lat__names_find(const lat__names *names, const char *text, int64_t n_bytes) {
   if (!names->n_slots || memchr(text, 0, (size_t)n_bytes)) return -1;
-  const struct lat__name_slot *slot = &names->slots[slot_of(names, text, n_bytes, hash_of(text, n_bytes))];
+  const struct lat__name_slot *slot =
+      &names->slots[slot_of(names, text, n_bytes, lat__hash(LAT__HASH_START, text, n_bytes))];
   return slot->text ? slot->number : -1;
 }
 
@@ -132,7 +132,7 @@ lat_status lat__names_add(lat_context *context, lat__arena *arena, lat__names *n
                           int64_t number) {
   lat_status status = LAT_STATUS_OK;
   int64_t n_bytes = (int64_t)strlen(text);
-  uint64_t hash = hash_of(text, n_bytes);
+  uint64_t hash = lat__hash(LAT__HASH_START, text, n_bytes);
   if (2 * (names->count + 1) > names->n_slots) LAT_TRY(names_rehash(context, arena, names), done);
   names->slots[slot_of(names, text, n_bytes, hash)] = (struct lat__name_slot){text, hash, number};
   names->count++;

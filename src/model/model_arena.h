@@ -45,4 +45,10 @@ LAT_CHECKED lat_status lat__names_add(lat_context *context, lat__arena *arena, l
 /// version knows. Errors: INVALID_ARGUMENT (impossible size), UNSUPPORTED (non-zero fields past the known ones).
 LAT_CHECKED lat_status lat__model_copy_opts(const char *op, const void *opts, size_t known_bytes, void *target);
 
+/// Where a hash begins.
+#define LAT__HASH_START UINT64_C(14695981039346656037)
+
+/// FNV-1a (Fowler, Noll, Vo), 64 bits, of bytes that follow those of `hash`.
+uint64_t lat__hash(uint64_t hash, const void *bytes, int64_t n_bytes);
+
 #endif

@@ -101,9 +101,7 @@ void lat_nn_end(lat_nn *nn) {
 }
 
 uint64_t lat_nn_stream(const char *name) {
-  uint64_t hash = UINT64_C(14695981039346656037);
-  for (; name && *name; name++) hash = (hash ^ (unsigned char)*name) * UINT64_C(1099511628211);
-  return hash;
+  return lat__hash(LAT__HASH_START, name, name ? (int64_t)strlen(name) : 0);
 }
 
 // --- life -----------------------------------------------------------------------------------------------------------
