@@ -7,7 +7,7 @@ import weakref
 from typing import Any, Dict, Optional, Tuple
 
 from .._arrays import Library, as_array, library_of
-from .._library import NULL, check, context, ffi, lib, options
+from .._library import check, context, ffi, lib, options
 from .types import CoordinateMapKey, IntOrTriple, KernelSpec, Triple, check_active, check_coords, triple
 
 _manager_ids = itertools.count()

@@ -5,7 +5,7 @@ from typing import Any, Iterable, List, Optional, Tuple
 
 from .._arrays import NAMES, Library, as_array, is_contiguous, library_of, make_view
 from .._library import NULL, check, context, ffi, lib, options
-from .manager import CoordinateManager, Entry, key_of, read_count
+from .manager import CoordinateManager, Entry, key_of
 from .types import (
     CoordinateMapKey,
     IntOrTriple,

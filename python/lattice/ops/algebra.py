@@ -8,7 +8,7 @@ from .._library import NULL, check, context, ffi, lib, options
 from .._operation import Place, run
 from ..core.coords import align_sets, alignment, join_code
 from ..core.manager import CoordinateManager
-from ..core.sparse import Batch, SparseTensor, UNDECLARED, make, require_tensor
+from ..core.sparse import SparseTensor, make, require_tensor
 from ..core.types import IntOrTriple, SparseAlignment, check_feats, require
 
 _OPS = {"add": 0, "sub": 1, "mul": 2, "maximum": 3, "minimum": 4}
@@ -267,7 +267,7 @@ def _chosen(
     shell = _bare(x)
 
     def place() -> Place:
-        from ..core.sparse import c_tensor, own_tensor, place_of
+        from ..core.sparse import own_tensor, place_of
 
         opts, keep = shell._batch.opts()
         out = ffi.new("lat_tensor **")

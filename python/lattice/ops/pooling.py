@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from typing import Any, List, Optional
 
-from .._library import NULL, check, ffi, lib, options
+from .._library import NULL, check, ffi, lib
 from .._operation import run
 from ..core.relations import check_support, create_relation, kernel_opts
 from ..core.sparse import SparseTensor, require_tensor

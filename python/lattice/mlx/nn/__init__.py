@@ -40,7 +40,7 @@ class _Base(m.Common, mlx.nn.Module):  # type: ignore[misc]
     def unfreeze(self, *arguments: Any, **options: Any) -> Any:
         """As in MLX, but packed weights and running statistics stay frozen."""
         super().unfreeze(*arguments, **options)
-        if isinstance(self, m._Packed):
+        if isinstance(self, m.Packed):
             self.freeze(recurse=False)
         elif isinstance(self, m.BatchNorm):
             self._freeze_statistics()
@@ -161,19 +161,19 @@ class Pool3d(m.Pool3d, _Base):  # type: ignore[misc]
     __doc__ = m.Pool3d.__doc__
 
 
-class SumPool3d(m._FixedPool, Pool3d):  # type: ignore[misc]
+class SumPool3d(m.FixedPool, Pool3d):  # type: ignore[misc]
     """Pool3d with mode "sum"."""
 
     _mode = "sum"
 
 
-class MaxPool3d(m._FixedPool, Pool3d):  # type: ignore[misc]
+class MaxPool3d(m.FixedPool, Pool3d):  # type: ignore[misc]
     """Pool3d with mode "max"."""
 
     _mode = "max"
 
 
-class AvgPool3d(m._FixedPool, Pool3d):  # type: ignore[misc]
+class AvgPool3d(m.FixedPool, Pool3d):  # type: ignore[misc]
     """Pool3d with mode "avg"."""
 
     _mode = "avg"

@@ -192,19 +192,19 @@ class Pool3d(m.Pool3d, _Base):  # type: ignore[misc]
     __doc__ = m.Pool3d.__doc__
 
 
-class SumPool3d(m._FixedPool, Pool3d):  # type: ignore[misc]
+class SumPool3d(m.FixedPool, Pool3d):  # type: ignore[misc]
     """Pool3d with mode "sum"."""
 
     _mode = "sum"
 
 
-class MaxPool3d(m._FixedPool, Pool3d):  # type: ignore[misc]
+class MaxPool3d(m.FixedPool, Pool3d):  # type: ignore[misc]
     """Pool3d with mode "max"."""
 
     _mode = "max"
 
 
-class AvgPool3d(m._FixedPool, Pool3d):  # type: ignore[misc]
+class AvgPool3d(m.FixedPool, Pool3d):  # type: ignore[misc]
     """Pool3d with mode "avg"."""
 
     _mode = "avg"

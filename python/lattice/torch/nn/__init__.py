@@ -52,7 +52,7 @@ class _Base(m.Common, torch.nn.Module):  # type: ignore[misc]
 
     def __setstate__(self, state: Any) -> None:
         super().__setstate__(state)
-        if isinstance(self, m._Packed):
+        if isinstance(self, m.Packed):
             self._buffers["weight"] = self._buffers["weight"].view(torch.uint32)
 
     def _set_statistics(self, mean: Any, var: Any) -> None:
@@ -218,19 +218,19 @@ class Pool3d(m.Pool3d, _Base):  # type: ignore[misc]
     __doc__ = m.Pool3d.__doc__
 
 
-class SumPool3d(m._FixedPool, Pool3d):  # type: ignore[misc]
+class SumPool3d(m.FixedPool, Pool3d):  # type: ignore[misc]
     """Pool3d with mode "sum"."""
 
     _mode = "sum"
 
 
-class MaxPool3d(m._FixedPool, Pool3d):  # type: ignore[misc]
+class MaxPool3d(m.FixedPool, Pool3d):  # type: ignore[misc]
     """Pool3d with mode "max"."""
 
     _mode = "max"
 
 
-class AvgPool3d(m._FixedPool, Pool3d):  # type: ignore[misc]
+class AvgPool3d(m.FixedPool, Pool3d):  # type: ignore[misc]
     """Pool3d with mode "avg"."""
 
     _mode = "avg"

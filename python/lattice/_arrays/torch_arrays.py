@@ -1,0 +1,79 @@
+"""PyTorch tensors on the CPU."""
+from __future__ import annotations
+
+from typing import Any, Callable, List, Tuple
+
+from .._library import ffi
+from .array_library import Library
+from .array_views import ITEM_BYTES, NAMES, U8, VOID, held_buffer, make_view
+
+
+class TorchLibrary(Library):
+    name = "torch"
+    stays = True
+
+    def __init__(self) -> None:
+        import torch
+
+        self.torch = torch
+        names = [(code, name) for code, name in NAMES.items() if hasattr(torch, name)]
+        self.objects = {code: getattr(torch, name) for code, name in names}
+        self.codes = {dtype: code for code, dtype in self.objects.items()}
+        self.codes[torch.bool] = U8
+
+    def code_of(self, array: Any) -> int:
+        code = self.codes.get(array.dtype)
+        if code is None:
+            raise ValueError(
+                f"array: dtype: got {array.dtype}, expected a float32, float16, bfloat16, float64 or integer tensor"
+            )
+        return code
+
+    def address(self, array: Any) -> int:
+        return int(array.data_ptr())  # `array.data = other` exchanges it
+
+    def view(self, array: Any) -> Tuple[Any, Any]:
+        if array.device.type != "cpu":
+            raise RuntimeError(f"array: device: got {array.device}, expected cpu: no CUDA module")
+        if array.layout is not self.torch.strided:
+            raise ValueError(f"array: layout: got {array.layout}, expected a strided tensor")
+        if array.is_conj() or array.is_neg():
+            array = array.resolve_conj().resolve_neg()
+        data = ffi.cast(VOID, array.data_ptr())
+        return make_view(data, self.code_of(array), array.shape, array.stride()), array
+
+    def over(self, data: Any, dtype: int, shape: Tuple[int, ...], drop: Callable[[Any], None], writable: bool) -> Any:
+        kind = self.objects[dtype]
+        n = ITEM_BYTES[dtype]
+        for length in shape:
+            n *= length
+        if n == 0:
+            drop(None)
+            return self.torch.empty(shape, dtype=kind)
+        return self.torch.frombuffer(held_buffer(data, n, drop), dtype=kind).view(shape)
+
+    def dtype_code(self, array: Any) -> int:
+        return self.code_of(array)
+
+    def dtype_object(self, code: int) -> Any:
+        return self.objects[code]
+
+    def cast(self, array: Any, code: int) -> Any:
+        return array.to(self.objects[code])  # the graph goes on
+
+    def apply(self, operation: Any, arrays: List[Any]) -> Any:
+        torch = self.torch
+        if torch.is_grad_enabled() and any(array.requires_grad for array in arrays):
+            from .._autodiff_torch import apply
+
+            return apply(operation, arrays)
+        return operation.forward(*arrays)
+
+    def as_bool(self, array: Any) -> Any:
+        return array.view(self.torch.bool)
+
+    def concatenate(self, arrays: List[Any]) -> Any:
+        return self.torch.cat(arrays)
+
+    def detach(self, array: Any) -> Any:
+        return array.detach()
