@@ -7,10 +7,6 @@
 
 // --- work of a problem ----------------------------------------------------------------------------------------------
 
-static bool is_weighted(const problem *item) {
-  return item->op == PROBLEM_CONV3D || item->op == PROBLEM_SUBM_CONV3D || item->op == PROBLEM_LINEAR;
-}
-
 static bool is_map(const problem *item) {
   return item->op == PROBLEM_RELATION || item->op == PROBLEM_RADIUS || item->op == PROBLEM_KNN;
 }
@@ -68,9 +64,9 @@ static lat_status find_least_bytes(const problem_case *self, const problem_resul
 }
 
 static double useful_flops(const bench_result *result) {
-  if (!is_weighted(&result->item)) return NAN;
+  if (!problem_is_weighted(&result->item)) return NAN;
   double pairs = result->edges >= 0 ? (double)result->edges : (double)result->n_in;
-  return 2.0 * pairs * (double)result->item.c_in * (double)result->item.c_out;
+  return 2.0 * pairs * (double)result->item.c_in * (double)result->item.c_out / (double)result->item.groups;
 }
 
 // --- steps ----------------------------------------------------------------------------------------------------------
@@ -176,7 +172,7 @@ static lat_status measure_all(problem_case *self, const bench_policy *policy, be
 }
 
 static lat_status measure_limit(lat_context *context, bench_result *result) {
-  if (is_weighted(&result->item)) return bench_fma_peak(context, &result->fma_gflops);
+  if (problem_is_weighted(&result->item)) return bench_fma_peak(context, &result->fma_gflops);
   return bench_copy_bandwidth(result->threads, (size_t)(result->bytes / 2.0) + 1, &result->copy_gbs);
 }
 

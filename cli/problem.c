@@ -147,7 +147,7 @@ static lat_status parse_value(const key_rule *key, const char *text, problem *it
 }
 
 static lat_status find_op(const char *name, problem_op *out) {
-  char known[256] = "";
+  char known[512] = "";
   size_t used = 0;
   for (int i = 0; i < PROBLEM_N_OPS; i++) {
     if (strcmp(problem_rule(i)->name, name) == 0) {
@@ -161,7 +161,7 @@ static lat_status find_op(const char *name, problem_op *out) {
 }
 
 static lat_status find_key(const char *name, problem_op op, const key_rule **out) {
-  char known[256] = "";
+  char known[512] = "";
   size_t used = 0;
   for (int i = 0; i < problem_n_keys; i++) {
     if (!(problem_key_bits(op) & problem_keys[i].bit)) continue;
@@ -186,6 +186,14 @@ static lat_status settle(problem *item, uint32_t seen) {
   if (item->peer == PROBLEM_PEER_NAIVE && item->type != LAT_DTYPE_F32) {
     return lat_fail(LAT_STATUS_INVALID_ARGUMENT, "problem: peer=naive takes float32 features: got '%s', expected f32",
                     problem_type_name(item->type));
+  }
+  if (item->c_in % item->groups != 0 || item->c_out % item->groups != 0) {
+    return lat_fail(LAT_STATUS_INVALID_ARGUMENT,
+                    "problem: groups must divide cin and cout: got %d for %lld and %lld channels, expected a divisor",
+                    item->groups, (long long)item->c_in, (long long)item->c_out);
+  }
+  if (item->peer == PROBLEM_PEER_NAIVE && item->groups > 1) {
+    return lat_fail(LAT_STATUS_INVALID_ARGUMENT, "problem: peer=naive has no groups: got %d, expected 1", item->groups);
   }
   if (item->peer == PROBLEM_PEER_NAIVE && item->grad) {
     return lat_fail(LAT_STATUS_INVALID_ARGUMENT, "problem: peer=naive has no gradient: got grad, expected none");

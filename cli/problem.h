@@ -16,6 +16,7 @@
 typedef enum problem_op {
   PROBLEM_CONV3D,
   PROBLEM_SUBM_CONV3D,
+  PROBLEM_CONV_TRANSPOSE3D,
   PROBLEM_LINEAR,
   PROBLEM_POOL3D,
   PROBLEM_GLOBAL_POOL,
@@ -55,6 +56,20 @@ typedef enum problem_scene {
   PROBLEM_SCENE_SCAN        ///< the point file `scan`
 } problem_scene;
 
+/// In which order rows stand.
+typedef enum problem_order {
+  PROBLEM_ORDER_SCENE, ///< as the scene has them
+  PROBLEM_ORDER_LEX    ///< ascending (batch, x, y, z)
+} problem_order;
+
+/// Ways of conv_transpose3d.
+typedef enum problem_transpose {
+  PROBLEM_TRANSPOSE_OWN,        ///< onto the outputs that the scene's rows make
+  PROBLEM_TRANSPOSE_GENERATIVE, ///< the same, outputs never merged
+  PROBLEM_TRANSPOSE_TARGET,     ///< from the scene's set divided by the stride, onto the scene's rows
+  PROBLEM_TRANSPOSE_INVERSE     ///< the same sets, over the relation of the convolution that goes down
+} problem_transpose;
+
 /// Another implementation measured in the same run.
 typedef enum problem_peer { PROBLEM_PEER_NONE, PROBLEM_PEER_NAIVE } problem_peer;
 
@@ -67,19 +82,22 @@ typedef struct problem {
   int64_t n;     ///< rows (scene random) or points (street); files: at most n rows; PROBLEM_ANY_COUNT: not given
   int64_t c_in;  ///< feature channels
   int64_t c_out; ///< output channels; sparse_cat: channels of the second operand
+  int32_t groups;
   lat_triple kernel, stride, padding, dilation;
   lat_support support;
   lat_dtype type; ///< LAT_DTYPE_F32, LAT_DTYPE_F16 or LAT_DTYPE_BF16
   problem_weights weights;
-  problem_grad grad; ///< of conv3d, subm_conv3d and linear
+  problem_grad grad; ///< of weighted operators
   problem_scene scene;
   char scan[PROBLEM_PATH_BYTES]; ///< file of PROBLEM_SCENE_SCAN, else ""
   double voxel;                  ///< voxel size, in the unit of the points
   double density;                ///< filled share of the box, scene random
   double radius;                 ///< radius, in voxels
   int64_t neighbors;             ///< most neighbours a query keeps, 0: all
-  int32_t batch;                 ///< batch items: rows dealt out (random), else the scene repeated
-  int32_t threads;               ///< 0: what the machine allows
+  problem_order order;
+  int32_t sweeps;  ///< of the street, merged; n counts the points of one
+  int32_t batch;   ///< batch items: rows dealt out (random), else the scene repeated
+  int32_t threads; ///< 0: what the machine allows
   uint64_t seed;
   lat_cpu_level level; ///< highest CPU level to use
   problem_peer peer;
@@ -124,11 +142,14 @@ const char *problem_type_name(lat_dtype type);
 const char *problem_weights_name(problem_weights weights);
 const char *problem_scene_name(problem_scene scene);
 
-/// Non-zero when the operator has a convolution kernel: conv3d, subm_conv3d, pool3d, relation.
+/// Non-zero when the operator has a convolution kernel: the convolutions, pool3d, relation.
 bool problem_has_kernel(const problem *item);
 
 /// Non-zero when the weights are int8 or int4.
 bool problem_has_packed_weights(const problem *item);
+
+/// Non-zero when the operator has weights: conv3d, subm_conv3d, conv_transpose3d, linear.
+bool problem_is_weighted(const problem *item);
 
 /// Non-zero when the operator works on points rather than on rows: voxelize, devoxelize.
 bool problem_has_points(const problem *item);

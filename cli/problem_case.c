@@ -39,10 +39,6 @@ static bool is_norm(const problem *item) {
   return item->op == PROBLEM_BATCH_NORM || item->op == PROBLEM_LAYER_NORM || item->op == PROBLEM_RMS_NORM;
 }
 
-static bool is_weighted(const problem *item) {
-  return item->op == PROBLEM_CONV3D || item->op == PROBLEM_SUBM_CONV3D || item->op == PROBLEM_LINEAR;
-}
-
 static bool has_target(const problem *item) {
   return (item->op == PROBLEM_CONV3D || item->op == PROBLEM_RELATION) && item->mode == LAT_RELATION_TARGET;
 }
@@ -81,12 +77,41 @@ static lat_status make_other_rows(problem_case *self) {
   return LAT_STATUS_OK;
 }
 
+/// conv_transpose3d from a coarse set back to the scene's: `other_rows` are the scene's, `rows` those of the set that a
+/// convolution of the same stride makes of them.
+static bool goes_back(const problem *item) {
+  return item->op == PROBLEM_CONV_TRANSPOSE3D &&
+         (item->mode == PROBLEM_TRANSPOSE_TARGET || item->mode == PROBLEM_TRANSPOSE_INVERSE);
+}
+
+static lat_status make_coarse_rows(problem_case *self) {
+  lat_coords *fine = NULL;
+  lat_relation *down = NULL;
+  lat_kernel_opts opts = LAT_KERNEL_OPTS_INIT;
+  lat_status status;
+  opts.kernel_size = self->item.kernel;
+  opts.stride = self->item.stride;
+  self->other_rows = self->rows;
+  self->rows = NULL;
+  lat_array_view view = lat_array_as_view(self->other_rows);
+  TRY(lat_coords_create(self->context, &view, NULL, &fine), done);
+  TRY(lat_relation_create_forward(self->context, fine, &opts, &down), done);
+  const lat_coords *made = lat_relation_out_coords(down); // NULL: the set itself
+  lat_array_view coarse = lat_coords_rows(made ? made : fine);
+  TRY(lat_array_create(self->context, &coarse, &self->rows), done);
+done:
+  lat_relation_release(down);
+  lat_coords_release(fine);
+  return status;
+}
+
 static lat_status make_rows(problem_case *self) {
   const problem *item = &self->item;
   lat_status status = LAT_STATUS_OK;
   if (problem_has_points(item)) status = scene_points(self->context, item, &self->points, &self->batches);
   if (!status && item->op != PROBLEM_VOXELIZE) status = scene_rows(self->context, item, &self->rows);
   if (!status && (is_join(item) || has_target(item))) status = make_other_rows(self);
+  if (!status && goes_back(item)) status = make_coarse_rows(self);
   return status;
 }
 
@@ -115,7 +140,8 @@ static lat_dtype dense_dtype(problem_weights weights) {
 static lat_status make_weights(problem_case *self) {
   const problem *item = &self->item;
   bool linear = item->op == PROBLEM_LINEAR, packed = problem_has_packed_weights(item);
-  const int64_t dense[5] = {item->c_out, item->kernel.x, item->kernel.y, item->kernel.z, item->c_in};
+  const int64_t depth = item->c_in / item->groups;
+  const int64_t dense[5] = {item->c_out, item->kernel.x, item->kernel.y, item->kernel.z, depth};
   const int64_t flat[2] = {item->c_out, item->c_in};
   lat_dtype packed_dtype = item->type == LAT_DTYPE_F16 ? LAT_DTYPE_F16 : LAT_DTYPE_F32; // others cannot be packed
   lat_dtype dtype = packed ? packed_dtype : dense_dtype(item->weights);
@@ -141,7 +167,9 @@ lat_status problem_case_refresh(problem_case *self) {
   self->coords = self->other_coords = NULL;
   if (self->rows) {
     lat_array_view rows = lat_array_as_view(self->rows);
-    TRY(lat_coords_create(self->context, &rows, NULL, &self->coords), done);
+    lat_coords_opts opts = LAT_COORDS_OPTS_INIT;
+    if (self->item.op == PROBLEM_CONV_TRANSPOSE3D) opts.stride = self->item.stride;
+    TRY(lat_coords_create(self->context, &rows, &opts, &self->coords), done);
     if (self->feats) TRY(make_tensor(self, self->coords, self->feats, &self->x), done);
   }
   if (self->other_rows) {
@@ -191,8 +219,23 @@ bool problem_case_has_relation(const problem_case *self) {
   return !(pointwise && item->op == PROBLEM_CONV3D && !has_target(item));
 }
 
+static lat_status transposed_relation(const problem_case *self, const lat_kernel_opts *opts, lat_relation **out) {
+  switch ((problem_transpose)self->item.mode) {
+  case PROBLEM_TRANSPOSE_OWN:
+    return lat_relation_create_transposed(self->context, self->coords, opts, out);
+  case PROBLEM_TRANSPOSE_GENERATIVE:
+    return lat_relation_create_generative(self->context, self->coords, opts, out);
+  case PROBLEM_TRANSPOSE_TARGET:
+    return lat_relation_create_target_transposed(self->context, self->coords, self->other_coords, opts, out);
+  case PROBLEM_TRANSPOSE_INVERSE:
+    break;
+  }
+  return lat_relation_create_forward(self->context, self->other_coords, opts, out);
+}
+
 lat_status problem_case_relation(const problem_case *self, lat_relation **out) {
   lat_kernel_opts opts = kernel_opts(&self->item);
+  if (self->item.op == PROBLEM_CONV_TRANSPOSE3D) return transposed_relation(self, &opts, out);
   if (has_target(&self->item)) {
     return lat_relation_create_target(self->context, self->coords, self->other_coords, &opts, out);
   }
@@ -213,12 +256,32 @@ static lat_conv3d_opts conv_opts(const problem_case *self) {
   lat_conv3d_opts opts = LAT_CONV3D_OPTS_INIT;
   opts.kernel_size = item->kernel;
   opts.dilation = item->dilation;
-  if (item->op != PROBLEM_CONV3D) return opts;
+  opts.groups = item->groups;
+  if (item->op == PROBLEM_SUBM_CONV3D || item->op == PROBLEM_LINEAR) return opts;
   opts.stride = item->stride;
   opts.padding = item->padding;
   opts.support = item->support;
-  opts.coordinates = has_target(item) ? self->other_coords : NULL;
+  opts.coordinates = has_target(item) || goes_back(item) ? self->other_coords : NULL;
   return opts;
+}
+
+/// The functions of a convolution.
+typedef struct conv_calls {
+  lat_status (*run)(lat_context *, const lat_tensor *, const lat_weight *, const lat_array_view *,
+                    const lat_conv3d_opts *, lat_tensor **);
+  lat_status (*backward)(lat_context *, const lat_tensor *, const lat_weight *, const lat_array_view *,
+                         const lat_conv3d_backward_opts *, lat_conv_grads *);
+} conv_calls;
+
+static conv_calls calls_of(const problem *item) {
+  static const conv_calls forward = {lat_conv3d, lat_conv3d_backward};
+  static const conv_calls submanifold = {lat_subm_conv3d, lat_subm_conv3d_backward};
+  static const conv_calls transposed = {lat_conv_transpose3d, lat_conv_transpose3d_backward};
+  static const conv_calls generative = {lat_generative_conv_transpose3d, lat_generative_conv_transpose3d_backward};
+  static const conv_calls inverse = {lat_inverse_conv3d, lat_inverse_conv3d_backward};
+  if (item->op != PROBLEM_CONV_TRANSPOSE3D) return item->op == PROBLEM_CONV3D ? forward : submanifold;
+  if (item->mode == PROBLEM_TRANSPOSE_INVERSE) return inverse;
+  return item->mode == PROBLEM_TRANSPOSE_GENERATIVE ? generative : transposed;
 }
 
 static lat_status run_weighted(const problem_case *self, lat_tensor **out) {
@@ -226,8 +289,7 @@ static lat_status run_weighted(const problem_case *self, lat_tensor **out) {
   lat_weight weight = weight_of(self);
   lat_conv3d_opts opts = conv_opts(self);
   if (self->item.op == PROBLEM_LINEAR) return lat_linear(self->context, self->x, &weight, &bias, out);
-  return self->item.op == PROBLEM_CONV3D ? lat_conv3d(self->context, self->x, &weight, &bias, &opts, out)
-                                         : lat_subm_conv3d(self->context, self->x, &weight, &bias, &opts, out);
+  return calls_of(&self->item).run(self->context, self->x, &weight, &bias, &opts, out);
 }
 
 static lat_status run_gradient(const problem_case *self, lat_array **out) {
@@ -236,16 +298,12 @@ static lat_status run_gradient(const problem_case *self, lat_array **out) {
   lat_conv3d_opts opts = conv_opts(self);
   lat_conv3d_backward_opts backward = LAT_CONV3D_BACKWARD_OPTS_INIT;
   lat_conv_grads grads = {NULL, NULL, NULL};
-  lat_status status;
   backward.forward = &opts;
   backward.grads = self->item.grad == PROBLEM_GRAD_X ? LAT_GRAD_X : LAT_GRAD_WEIGHT;
-  if (self->item.op == PROBLEM_LINEAR) {
-    status = lat_linear_backward(self->context, self->x, &weight, &grad_out, backward.grads, &grads);
-  } else if (self->item.op == PROBLEM_CONV3D) {
-    status = lat_conv3d_backward(self->context, self->x, &weight, &grad_out, &backward, &grads);
-  } else {
-    status = lat_subm_conv3d_backward(self->context, self->x, &weight, &grad_out, &backward, &grads);
-  }
+  lat_status status =
+      self->item.op == PROBLEM_LINEAR
+          ? lat_linear_backward(self->context, self->x, &weight, &grad_out, backward.grads, &grads)
+          : calls_of(&self->item).backward(self->context, self->x, &weight, &grad_out, &backward, &grads);
   *out = grads.x ? grads.x : grads.weight;
   return status;
 }
@@ -263,9 +321,10 @@ static lat_status make_grad_out(problem_case *self) {
 
 lat_status problem_case_algorithm(const problem_case *self, char *name, size_t name_bytes) {
   name[0] = '\0';
-  if (!is_weighted(&self->item) || self->item.grad == PROBLEM_GRAD_WEIGHT) return LAT_STATUS_OK;
+  if (!problem_is_weighted(&self->item) || self->item.grad == PROBLEM_GRAD_WEIGHT) return LAT_STATUS_OK;
   lat_weight weight = weight_of(self);
   lat_conv3d_opts opts = conv_opts(self); // a linear layer is a convolution by its kernel of size 1
+  if (self->item.op == PROBLEM_CONV_TRANSPOSE3D) opts.coordinates = NULL; // the way depends on no rows
   return lat_conv3d_algorithm(self->context, self->x, &weight, &opts, name, name_bytes);
 }
 
@@ -308,7 +367,7 @@ lat_status problem_case_create(lat_context *context, const problem *item, proble
   lat_status status;
   TRY(make_rows(&self), done);
   if (has_features(item)) TRY(make_feats(&self), done);
-  if (is_weighted(item)) TRY(make_weights(&self), done);
+  if (problem_is_weighted(item)) TRY(make_weights(&self), done);
   if (is_norm(item)) {
     TRY(draw(&self, item->type, 1, &item->c_in, STREAM_SCALE, &self.scale), done);
     TRY(draw(&self, item->type, 1, &item->c_in, STREAM_BIAS, &self.bias), done);
@@ -328,6 +387,7 @@ lat_status problem_case_run(const problem_case *self, problem_result *out) {
   switch (item->op) {
   case PROBLEM_CONV3D:
   case PROBLEM_SUBM_CONV3D:
+  case PROBLEM_CONV_TRANSPOSE3D:
   case PROBLEM_LINEAR:
     return item->grad ? run_gradient(self, &out->array) : run_weighted(self, &out->tensor);
   case PROBLEM_POOL3D:

@@ -2,6 +2,8 @@
 /// field of `problem`.
 #include "problem_keys.h"
 
+#include "simulate_street.h"
+
 // --- names ----------------------------------------------------------------------------------------------------------
 
 static const named_value type_names[] = {
@@ -23,6 +25,12 @@ static const named_value grad_names[] = {
     {"none", PROBLEM_GRAD_NONE}, {"x", PROBLEM_GRAD_X}, {"weight", PROBLEM_GRAD_WEIGHT}, {NULL, 0}};
 static const named_value support_names[] = {{"floor", LAT_SUPPORT_FLOOR}, {"reach", LAT_SUPPORT_REACH}, {NULL, 0}};
 static const named_value conv_modes[] = {{"forward", LAT_RELATION_FORWARD}, {"target", LAT_RELATION_TARGET}, {NULL, 0}};
+static const named_value transpose_modes[] = {{"own", PROBLEM_TRANSPOSE_OWN},
+                                              {"generative", PROBLEM_TRANSPOSE_GENERATIVE},
+                                              {"target", PROBLEM_TRANSPOSE_TARGET},
+                                              {"inverse", PROBLEM_TRANSPOSE_INVERSE},
+                                              {NULL, 0}};
+static const named_value order_names[] = {{"scene", PROBLEM_ORDER_SCENE}, {"lex", PROBLEM_ORDER_LEX}, {NULL, 0}};
 static const named_value relation_modes[] = {
     {"forward", LAT_RELATION_FORWARD}, {"subm", LAT_RELATION_SUBMANIFOLD}, {"target", LAT_RELATION_TARGET}, {NULL, 0}};
 static const named_value pool_modes[] = {
@@ -48,17 +56,21 @@ const char *problem_name_of(const named_value *names, int32_t value) {
 // --- operators and keys ---------------------------------------------------------------------------------------------
 
 #define KEYS_COMMON                                                                                                    \
-  (KEY_SCENE | KEY_SCAN | KEY_VOXEL | KEY_DENSITY | KEY_N | KEY_BATCH | KEY_SEED | KEY_LEVEL | KEY_THREADS)
+  (KEY_SCENE | KEY_SCAN | KEY_SWEEPS | KEY_VOXEL | KEY_DENSITY | KEY_N | KEY_ORDER | KEY_BATCH | KEY_SEED |            \
+   KEY_LEVEL | KEY_THREADS)
 #define KEYS_WEIGHTED (KEY_CIN | KEY_COUT | KEY_TYPE | KEY_WEIGHTS | KEY_GRAD)
 #define KEYS_FEATURE (KEY_CIN | KEY_TYPE)
 #define KEYS_GEOMETRY (KEY_KERNEL | KEY_STRIDE | KEY_PADDING | KEY_DILATION | KEY_SUPPORT)
 
 static const op_rule ops[PROBLEM_N_OPS] = {
-    [PROBLEM_CONV3D] = {"conv3d", KEYS_WEIGHTED | KEYS_GEOMETRY | KEY_MODE | KEY_PEER,
+    [PROBLEM_CONV3D] = {"conv3d", KEYS_WEIGHTED | KEYS_GEOMETRY | KEY_GROUPS | KEY_MODE | KEY_PEER,
                         KEY_CIN | KEY_COUT | KEY_KERNEL | KEY_STRIDE | KEY_TYPE, conv_modes, LAT_RELATION_FORWARD, 3,
                         1},
-    [PROBLEM_SUBM_CONV3D] = {"subm_conv3d", KEYS_WEIGHTED | KEY_KERNEL | KEY_DILATION | KEY_PEER,
+    [PROBLEM_SUBM_CONV3D] = {"subm_conv3d", KEYS_WEIGHTED | KEY_KERNEL | KEY_DILATION | KEY_GROUPS | KEY_PEER,
                              KEY_CIN | KEY_COUT | KEY_KERNEL | KEY_TYPE, NULL, 0, 3, 1},
+    [PROBLEM_CONV_TRANSPOSE3D] = {"conv_transpose3d", KEYS_WEIGHTED | KEY_KERNEL | KEY_STRIDE | KEY_GROUPS | KEY_MODE,
+                                  KEY_CIN | KEY_COUT | KEY_KERNEL | KEY_STRIDE | KEY_MODE | KEY_TYPE, transpose_modes,
+                                  PROBLEM_TRANSPOSE_TARGET, 2, 2},
     [PROBLEM_LINEAR] = {"linear", KEYS_WEIGHTED, KEY_CIN | KEY_COUT | KEY_TYPE, NULL, 0, 1, 1},
     [PROBLEM_POOL3D] = {"pool3d", KEYS_FEATURE | KEYS_GEOMETRY | KEY_MODE,
                         KEY_CIN | KEY_KERNEL | KEY_STRIDE | KEY_MODE | KEY_TYPE, pool_modes, LAT_POOL_SUM, 2, 2},
@@ -88,6 +100,7 @@ static const op_rule ops[PROBLEM_N_OPS] = {
 const key_rule problem_keys[] = {
     {"cin", KEY_CIN, KIND_COUNT, FIELD(c_in), 1, 65536, NULL},
     {"cout", KEY_COUT, KIND_COUNT, FIELD(c_out), 1, 65536, NULL},
+    {"groups", KEY_GROUPS, KIND_SMALL, FIELD(groups), 1, 65536, NULL},
     {"k", KEY_KERNEL, KIND_TRIPLE, FIELD(kernel), 1, INT32_MAX, NULL},
     {"s", KEY_STRIDE, KIND_TRIPLE, FIELD(stride), 1, INT32_MAX, NULL},
     {"p", KEY_PADDING, KIND_TRIPLE, FIELD(padding), 0, INT32_MAX, NULL},
@@ -101,9 +114,11 @@ const key_rule problem_keys[] = {
     {"grad", KEY_GRAD, KIND_NAME, FIELD(grad), 0, 0, grad_names},
     {"scene", KEY_SCENE, KIND_NAME, FIELD(scene), 0, 0, scene_names},
     {"scan", KEY_SCAN, KIND_PATH, FIELD(scan), 0, 0, NULL},
+    {"sweeps", KEY_SWEEPS, KIND_SMALL, FIELD(sweeps), 1, STREET_MOST_SWEEPS, NULL},
     {"voxel", KEY_VOXEL, KIND_REAL, FIELD(voxel), 1e-9, 1e9, NULL},
     {"density", KEY_DENSITY, KIND_REAL, FIELD(density), 1e-9, 1, NULL},
     {"n", KEY_N, KIND_COUNT, FIELD(n), 0, INT32_MAX, NULL},
+    {"order", KEY_ORDER, KIND_NAME, FIELD(order), 0, 0, order_names},
     {"batch", KEY_BATCH, KIND_SMALL, FIELD(batch), 1, 65536, NULL},
     {"seed", KEY_SEED, KIND_SEED, FIELD(seed), 0, 0, NULL},
     {"level", KEY_LEVEL, KIND_NAME, FIELD(level), 0, 0, level_names},
@@ -128,6 +143,7 @@ problem problem_defaults(problem_op op) {
                   .n = PROBLEM_ANY_COUNT,
                   .c_in = 64,
                   .c_out = 64,
+                  .groups = 1,
                   .kernel = lat_triple_all(rule->kernel),
                   .stride = lat_triple_all(rule->stride),
                   .dilation = lat_triple_all(1),
@@ -137,6 +153,7 @@ problem problem_defaults(problem_op op) {
                   .density = 0.1,
                   .radius = 2.0,
                   .neighbors = op == PROBLEM_KNN ? 16 : 0,
+                  .sweeps = 1,
                   .batch = 1};
   return item;
 }
@@ -177,6 +194,10 @@ const char *problem_scene_name(problem_scene scene) {
 
 bool problem_has_kernel(const problem *item) {
   return (ops[item->op].keys & KEY_KERNEL) != 0;
+}
+
+bool problem_is_weighted(const problem *item) {
+  return (ops[item->op].keys & KEY_WEIGHTS) != 0;
 }
 
 bool problem_has_packed_weights(const problem *item) {

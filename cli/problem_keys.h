@@ -35,7 +35,10 @@ typedef enum key_bit {
   KEY_THREADS = 1 << 19,
   KEY_PEER = 1 << 20,
   KEY_SUPPORT = 1 << 21,
-  KEY_GRAD = 1 << 22
+  KEY_GRAD = 1 << 22,
+  KEY_GROUPS = 1 << 23,
+  KEY_ORDER = 1 << 24,
+  KEY_SWEEPS = 1 << 25
 } key_bit;
 
 /// What an operator takes.

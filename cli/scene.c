@@ -196,13 +196,28 @@ static lat_status street_points(lat_context *context, const problem *item, lat_a
                     "scene: too many points for a street: got n=%" PRId64 ", expected at most %d", n,
                     STREET_MOST_POINTS);
   }
-  lat_cloud *cloud = NULL;
+  lat_cloud *clouds[STREET_MOST_SWEEPS] = {NULL};
+  lat_array *merged = NULL;
+  int64_t n_points = 0, first = 0;
   lat_status status;
-  TRY(simulate_street(context, item->seed, n ? n : 1, NULL, &cloud), done);
-  lat_array_view view = first_rows(lat_cloud_positions(cloud), at_most(lat_cloud_count(cloud), item));
+  for (int32_t i = 0; i < item->sweeps; i++) {
+    TRY(simulate_street_sweep(context, item->seed, n ? n : 1, i, NULL, &clouds[i]), done);
+    n_points += at_most(lat_cloud_count(clouds[i]), item);
+  }
+  TRY(new_array(context, LAT_DTYPE_F32, n_points, 3, &merged), done);
+  for (int32_t i = 0; i < item->sweeps; i++) {
+    int64_t count = at_most(lat_cloud_count(clouds[i]), item);
+    if (count > 0) {
+      memcpy((float *)lat_array_data(merged) + 3 * first, lat_cloud_positions(clouds[i]).data,
+             (size_t)count * 3 * sizeof(float));
+    }
+    first += count;
+  }
+  lat_array_view view = lat_array_as_view(merged);
   TRY(repeat_points(context, item, &view, points, batches), done);
 done:
-  lat_cloud_release(cloud);
+  lat_array_release(merged);
+  for (int32_t i = 0; i < item->sweeps; i++) lat_cloud_release(clouds[i]);
   return status;
 }
 
@@ -269,6 +284,14 @@ done:
   return status;
 }
 
+static int compare_rows(const void *a, const void *b) {
+  const int32_t *left = a, *right = b;
+  for (int i = 0; i < 4; i++) {
+    if (left[i] != right[i]) return left[i] < right[i] ? -1 : 1;
+  }
+  return 0;
+}
+
 lat_status scene_rows(lat_context *context, const problem *item, lat_array **out) {
   lat_status status = LAT_STATUS_INTERNAL;
   *out = NULL;
@@ -284,6 +307,9 @@ lat_status scene_rows(lat_context *context, const problem *item, lat_array **out
   case PROBLEM_SCENE_SCAN:
     status = quantized_rows(context, item, out);
     break;
+  }
+  if (!status && item->order == PROBLEM_ORDER_LEX) {
+    qsort(lat_array_data(*out), (size_t)lat_array_as_view(*out).shape[0], 4 * sizeof(int32_t), compare_rows);
   }
   if (!status) return status;
   lat_array_release(*out);

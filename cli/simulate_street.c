@@ -25,6 +25,7 @@ typedef struct scanner {
 /// Returns of all rays, beam by beam. Range 0: none.
 typedef struct sweep {
   int64_t n_columns;
+  double ahead;         ///< x of the scanner in the frame of the cloud
   street_point *points; ///< where range > 0
   float *intensity;
   uint8_t *label; ///< STREET_UNLABELLED: no return
@@ -80,7 +81,7 @@ static lat_status make_cloud(lat_context *context, const sweep *rays, lat_cloud 
   uint8_t *labels = lat_array_data(label), *rings = lat_array_data(ring);
   for (int64_t slot = 0; slot < rays->n_columns * N_BEAMS; slot++) {
     if (rays->label[slot] == STREET_UNLABELLED) continue;
-    xyz[row * 3] = (float)rays->points[slot].x;
+    xyz[row * 3] = (float)(rays->points[slot].x + rays->ahead);
     xyz[row * 3 + 1] = (float)rays->points[slot].y;
     xyz[row * 3 + 2] = (float)rays->points[slot].z;
     intensities[row] = rays->intensity[slot];
@@ -113,7 +114,7 @@ static lat_status new_bytes(lat_context *context, int64_t count, size_t item_byt
 static lat_status scan(lat_context *context, const scanner *s, int64_t n_points, const char *verb, lat_cloud **out) {
   lat_status status = LAT_STATUS_OK;
   lat_array *points = NULL, *intensity = NULL, *label = NULL;
-  sweep rays = {.n_columns = choose_columns(s, n_points)};
+  sweep rays = {.n_columns = choose_columns(s, n_points), .ahead = s->scene.ahead};
   int64_t n_slots = rays.n_columns * N_BEAMS;
   CLI_TRY(new_bytes(context, n_slots, sizeof *rays.points, &points), done);
   CLI_TRY(new_bytes(context, n_slots, sizeof *rays.intensity, &intensity), done);
@@ -136,10 +137,11 @@ done:
   return status;
 }
 
-lat_status simulate_street(lat_context *context, uint64_t seed, int64_t n_points, const char *verb, lat_cloud **out) {
+lat_status simulate_street_sweep(lat_context *context, uint64_t seed, int64_t n_points, int32_t sweep_index,
+                                 const char *verb, lat_cloud **out) {
   lat_status status = LAT_STATUS_OK;
   lat_array *shapes = NULL, *indices = NULL;
-  scanner s = {.seed = seed};
+  scanner s = {.seed = seed + (uint64_t)sweep_index * 0x9e3779b97f4a7c15u}; // every sweep has noise of its own
   *out = NULL;
   if (n_points < 1 || n_points > STREET_MOST_POINTS) {
     return lat_fail(LAT_STATUS_OVERFLOW, "simulate_street: n_points: got %lld, expected 1 to %d", (long long)n_points,
@@ -150,10 +152,15 @@ lat_status simulate_street(lat_context *context, uint64_t seed, int64_t n_points
   s.scene.shapes = lat_array_data(shapes);
   s.indices = lat_array_data(indices);
   street_build(seed, &s.scene);
+  street_move(&s.scene, (double)sweep_index);
   aim_beams(&s);
   CLI_TRY(scan(context, &s, n_points, verb, out), done);
 done:
   lat_array_release(shapes);
   lat_array_release(indices);
   return status;
+}
+
+lat_status simulate_street(lat_context *context, uint64_t seed, int64_t n_points, const char *verb, lat_cloud **out) {
+  return simulate_street_sweep(context, seed, n_points, 0, verb, out);
 }

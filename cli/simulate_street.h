@@ -11,6 +11,9 @@
 /// Most points that can be asked for.
 #define STREET_MOST_POINTS 20000000
 
+/// Most sweeps that are taken one after another: the street has an end.
+#define STREET_MOST_SWEEPS 50
+
 /// Labels. Values are fixed: files and models rely on them.
 typedef enum street_class {
   STREET_UNLABELLED = 0,
@@ -40,5 +43,10 @@ const char *street_class_name(int label);
 /// is shown in its name, NULL: not at all. Errors: OUT_OF_MEMORY, OVERFLOW.
 LAT_CHECKED lat_status simulate_street(lat_context *context, uint64_t seed, int64_t n_points, const char *verb,
                                        lat_cloud **out);
+
+/// One of several sweeps of the same street, each a metre further ahead than the one before it, as a car of 36 km/h gives
+/// them. Positions are in the frame of sweep 0, which is simulate_street's. `sweep_index`: 0 to STREET_MOST_SWEEPS - 1.
+LAT_CHECKED lat_status simulate_street_sweep(lat_context *context, uint64_t seed, int64_t n_points, int32_t sweep_index,
+                                             const char *verb, lat_cloud **out);
 
 #endif

@@ -17,7 +17,7 @@ street_class street_zone(const street_scene *scene, double x, double y) {
   for (int i = 0; i < STREET_CROSSINGS; i++) {
     const street_crossing *crossing = &scene->crossings[i];
     if (crossing->side != 0 && (w > 0) != (crossing->side > 0)) continue;
-    double along = fabs(x - crossing->s);
+    double along = fabs(x + scene->ahead - crossing->s);
     if (along < STREET_LANE_EDGE) return STREET_ROAD;
     if (along < STREET_CURB) zone = STREET_SIDEWALK;
   }
@@ -238,8 +238,14 @@ static void lay_people(uint64_t seed, street_scene *scene) {
   }
 }
 
+void street_move(street_scene *scene, double metres) {
+  scene->ahead += metres;
+  for (int i = 0; i < scene->n_shapes; i++) scene->shapes[i].centre.x -= metres;
+}
+
 void street_build(uint64_t seed, street_scene *scene) {
   scene->n_shapes = 0;
+  scene->ahead = 0.0;
   lay_ground(seed, scene);
   lay_houses(seed, scene);
   lay_cars(seed, scene);

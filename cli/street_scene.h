@@ -73,6 +73,7 @@ typedef struct street_crossing {
 } street_crossing;
 
 typedef struct street_scene {
+  double ahead;     ///< metres that the scanner has moved along x since the street was laid out
   double bend;      ///< the middle runs along y = offset + bend * x^2
   double offset;    ///< y of the middle beside the scanner
   double ground[6]; ///< road height = g0 + g1 x + g2 y + g3 x^2 + g4 y^2 + g5 x y
@@ -90,11 +91,13 @@ typedef struct street_pose {
 /// Height of the road surface (the curb's height not included).
 static inline double street_road_height(const street_scene *scene, double x, double y) {
   const double *g = scene->ground;
+  x += scene->ahead;
   return g[0] + g[1] * x + g[2] * y + g[3] * x * x + g[4] * y * y + g[5] * x * y;
 }
 
 /// Lateral position of (x, y).
 static inline double street_lateral(const street_scene *scene, double x, double y) {
+  x += scene->ahead;
   double slope = 2.0 * scene->bend * x;
   return (y - scene->offset - scene->bend * x * x) / sqrt(1.0 + slope * slope);
 }
@@ -133,6 +136,9 @@ void street_add_barrier(street_scene *scene, street_rng *rng, const street_pose 
 
 /// Lays the street of a seed out. `scene->shapes` must point at room for STREET_MOST_SHAPES.
 void street_build(uint64_t seed, street_scene *scene);
+
+/// Moves the scanner along x: everything comes nearer by `metres`.
+void street_move(street_scene *scene, double metres);
 
 /// Direction of a ray, a unit vector.
 typedef struct street_ray {

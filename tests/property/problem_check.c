@@ -135,7 +135,7 @@ int32_t *check_out_rows(const problem_case *self, int64_t *n) {
   return out;
 }
 
-static ref_edges *edges_of(const problem_case *self, const int32_t *out, int64_t n_out) {
+ref_edges *check_edges(const problem_case *self, const int32_t *out, int64_t n_out) {
   const problem *item = &self->item;
   int64_t n_in;
   const int32_t *in = check_in_rows(self, &n_in);
@@ -164,7 +164,7 @@ static void compare_edges(const lat_relation_edge_list *got, const ref_edges *ex
 void check_relation(const problem_case *self, const problem_result *result, char *reason) {
   int64_t n_out;
   int32_t *out = check_out_rows(self, &n_out);
-  ref_edges *expected = edges_of(self, out, n_out);
+  ref_edges *expected = check_edges(self, out, n_out);
   if (check_problem_with_error) expected->kernel[expected->n / 2]++;
   lat_relation_edge_list got;
   if (lat_relation_edges(self->context, result->relation, &got)) {
@@ -189,9 +189,7 @@ void check_relation(const problem_case *self, const problem_result *result, char
 
 // --- convolution and linear -----------------------------------------------------------------------------------------
 
-/// What a packed weight stands for, `code * scale + bias`, in the layout of the dense one. `terms` gets the sum of the two
-/// terms' magnitudes: where they nearly cancel, their rounding is what the error is made of.
-static double *unpack(const lat_quantized_weight *packed, double **terms) {
+double *check_unpack(const lat_quantized_weight *packed, double **terms) {
   lat_quantized_info info = lat_quantized_weight_info(packed);
   int64_t volume = (int64_t)info.kernel_size.x * info.kernel_size.y * info.kernel_size.z;
   int64_t n_groups = info.storage_in_channels / info.group_size, n_words = info.words.shape[volume == 1 ? 2 : 1];
@@ -223,7 +221,7 @@ void check_weighted(const problem_case *self, const problem_result *result, char
   const int32_t *in = check_in_rows(self, &n_in);
   int32_t *out = check_out_rows(self, &n_out);
   double *x = doubles_of(self->feats), *bias = doubles_of(self->bias);
-  double *w_terms = NULL, *w = self->packed ? unpack(self->packed, &w_terms) : doubles_of(self->weight);
+  double *w_terms = NULL, *w = self->packed ? check_unpack(self->packed, &w_terms) : doubles_of(self->weight);
   ref_conv conv = {.in = in,
                    .out = out,
                    .n_in = n_in,
@@ -286,7 +284,7 @@ void check_pool(const problem_case *self, const problem_result *result, char *re
     compare_pool(item, &view, y, magnitude, n_out, n_in, reason);
   } else {
     lat_array_view view = lat_tensor_feats(result->tensor);
-    ref_edges *edges = edges_of(self, out, n_out);
+    ref_edges *edges = check_edges(self, out, n_out);
     int64_t volume = (int64_t)item->kernel.x * item->kernel.y * item->kernel.z;
     ref_pool((ref_pool_mode)item->mode, edges, x, item->c_in, n_out, y, magnitude);
     compare_pool(item, &view, y, magnitude, n_out, volume, reason);

@@ -3,6 +3,7 @@
 #define LAT_TEST_PROBLEM_CHECK_H
 
 #include "problem_case.h"
+#include "ref/ref_relation.h"
 
 enum { CHECK_TEXT_BYTES = 512 };
 
@@ -16,6 +17,8 @@ extern bool check_problem_with_error;
 /// Checks of the families; `reason` is "" as long as all is well.
 void check_relation(const problem_case *self, const problem_result *result, char *reason);
 void check_weighted(const problem_case *self, const problem_result *result, char *reason);
+/// Weighted operators by their edges: with groups, and transposed ones.
+void check_weighted_edges(const problem_case *self, const problem_result *result, char *reason);
 void check_pool(const problem_case *self, const problem_result *result, char *reason);
 void check_feature(const problem_case *self, const problem_result *result, char *reason);
 void check_join(const problem_case *self, const problem_result *result, char *reason);
@@ -27,6 +30,10 @@ void *check_alloc(size_t count, size_t bytes);
 
 /// The elements of a contiguous float32, float16 or bfloat16 view as doubles, from check_alloc.
 double *check_doubles(const lat_array_view *view);
+
+/// What a packed weight stands for, `code * scale + bias`, in the layout of the dense one. `terms` gets the sum of the two
+/// terms' magnitudes: where they nearly cancel, their rounding is what the error is made of. Both from check_alloc.
+double *check_unpack(const lat_quantized_weight *packed, double **terms);
 
 /// Puts a reason down, unless there is one already.
 void check_fail(char *reason, const char *format, ...) LAT_PRINTF(2, 3);
@@ -47,5 +54,8 @@ void check_rows(const lat_tensor *tensor, const int32_t *expected, int64_t n, ch
 /// Rows of the input, and rows that the problem's geometry gives for the output, from check_alloc.
 const int32_t *check_in_rows(const problem_case *self, int64_t *n);
 int32_t *check_out_rows(const problem_case *self, int64_t *n);
+
+/// Edges between the two by the problem's geometry.
+ref_edges *check_edges(const problem_case *self, const int32_t *out, int64_t n_out);
 
 #endif

@@ -155,10 +155,17 @@ void check_neighbors(const problem_case *self, const problem_result *result, cha
 
 static void check_result(const problem_case *self, const problem_result *result, char *reason) {
   switch (self->item.op) {
+  case PROBLEM_CONV_TRANSPOSE3D:
+    check_weighted_edges(self, result, reason);
+    break;
   case PROBLEM_CONV3D:
   case PROBLEM_SUBM_CONV3D:
   case PROBLEM_LINEAR:
-    check_weighted(self, result, reason);
+    if (self->item.groups > 1) {
+      check_weighted_edges(self, result, reason);
+    } else {
+      check_weighted(self, result, reason);
+    }
     break;
   case PROBLEM_POOL3D:
   case PROBLEM_GLOBAL_POOL:
@@ -208,7 +215,7 @@ static lat_array_view bits_of(const problem_result *result) {
 static void check_bits(const problem *item, const problem_result *result, char *reason) {
   problem other = *item;
   other.threads = item->threads == 1 ? 3 : 1;
-  bool any_level = item->op == PROBLEM_CONV3D || item->op == PROBLEM_SUBM_CONV3D || item->op == PROBLEM_LINEAR;
+  bool any_level = problem_is_weighted(item);
   if (any_level && item->type == LAT_DTYPE_F32) other.level = LAT_CPU_LEVEL_SCALAR;
   lat_context *context = NULL;
   problem_case inputs = {0};

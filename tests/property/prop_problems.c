@@ -65,14 +65,16 @@ static problem draw(uint64_t seed, problem_op op, uint64_t index) {
   char text[PROBLEM_TEXT_BYTES], number[32];
   problem item;
   snprintf(text, sizeof text, "%s:", problem_op_name(op));
-  for (int i = 0; i < 8; i++) { // the first that the operator has stays
+  for (int i = 0; i < 10; i++) { // the first that the operator has stays
     add(text, "mode",
-        PICK(&d, "sum", "max", "avg", "forward", "target", "subm", "none", "tanh", "fast", "inner", "left", "right",
-             "outer", "mean", "linear", "nearest"));
+        PICK(&d, "own", "generative", "inverse", "sum", "max", "avg", "forward", "target", "subm", "none", "tanh",
+             "fast", "inner", "left", "right", "outer", "mean", "linear", "nearest"));
   }
   draw_geometry(&d, op, text);
   add(text, "cin", PICK(&d, "1", "2", "3", "8", "16", "17", "32", "33"));
   add(text, "cout", PICK(&d, "1", "2", "5", "8", "16", "19", "32", "35"));
+  add(text, "groups", PICK(&d, "1", "1", "2", "8", "16", "17"));
+  add(text, "order", PICK(&d, "scene", "lex"));
   add(text, "type", PICK(&d, "f32", "f32", "f16", "bf16"));
   add(text, "weights", PICK(&d, "f32", "f16", "bf16", "int8", "int4"));
   add(text, "radius", PICK(&d, "0", "1", "1.5", "2", "3.7"));
@@ -111,10 +113,13 @@ static void shrink(problem *item, char *reason) {
     smaller.n = half(item->n);
     changed = still_fails(item, smaller, reason);
     smaller = *item;
-    smaller.c_in = half(item->c_in);
+    smaller.groups = 1;
     changed |= still_fails(item, smaller, reason);
     smaller = *item;
-    smaller.c_out = half(item->c_out);
+    smaller.c_in = item->groups > 1 ? item->c_in : half(item->c_in);
+    changed |= still_fails(item, smaller, reason);
+    smaller = *item;
+    smaller.c_out = item->groups > 1 ? item->c_out : half(item->c_out);
     changed |= still_fails(item, smaller, reason);
     smaller = *item;
     smaller.batch = 1;
@@ -167,6 +172,8 @@ static void test_problems(void **state) {
 static void test_checks_find_wrong_results(void **state) {
   (void)state;
   static const char *const texts[] = {"conv3d:n=20,cin=3,cout=2,s=2,k=2",
+                                      "subm_conv3d:n=20,cin=4,groups=2",
+                                      "conv_transpose3d:n=20,cin=2,mode=inverse",
                                       "linear:n=9,cin=2,weights=int8",
                                       "relu:n=5,cin=2",
                                       "layer_norm:n=5,cin=4",

@@ -28,12 +28,16 @@ static void assert_refused(const char *text, const char *fragment) {
 
 static void test_every_field(void **state) {
   (void)state;
-  problem item = parse("conv3d:cin=16,cout=32,k=3x1x5,s=2,p=1x0x2,d=2,mode=target,type=f16,weights=int4,n=120k,batch=3,"
-                       "seed=18446744073709551615,level=scalar,threads=2,voxel=0.1,density=0.25");
+  problem item =
+      parse("conv3d:cin=16,cout=32,groups=8,k=3x1x5,s=2,p=1x0x2,d=2,mode=target,type=f16,weights=int4,n=120k,batch=3,"
+            "seed=18446744073709551615,order=lex,sweeps=7,level=scalar,threads=2,voxel=0.1,density=0.25");
   assert_int_equal(item.op, PROBLEM_CONV3D);
   assert_int_equal(item.mode, LAT_RELATION_TARGET);
   assert_int_equal(item.c_in, 16);
   assert_int_equal(item.c_out, 32);
+  assert_int_equal(item.groups, 8);
+  assert_int_equal(item.order, PROBLEM_ORDER_LEX);
+  assert_int_equal(item.sweeps, 7);
   assert_int_equal(item.kernel.x, 3);
   assert_int_equal(item.kernel.y, 1);
   assert_int_equal(item.kernel.z, 5);
@@ -67,6 +71,12 @@ static void test_defaults(void **state) {
   assert_int_equal(item.kernel.x, 2);
   assert_int_equal(item.stride.x, 2);
   assert_int_equal(item.mode, LAT_POOL_SUM);
+  item = parse("conv_transpose3d");
+  assert_int_equal(item.kernel.x, 2);
+  assert_int_equal(item.stride.x, 2);
+  assert_int_equal(item.mode, PROBLEM_TRANSPOSE_TARGET);
+  assert_int_equal(item.groups, 1);
+  assert_int_equal(item.sweeps, 1);
   assert_int_equal(parse("sparse_add").mode, LAT_JOIN_OUTER);
   assert_int_equal(parse("sparse_cat:").mode, LAT_JOIN_INNER);
   assert_int_equal(parse("relu:scan=a/b.ply").scene, PROBLEM_SCENE_SCAN);
@@ -81,6 +91,10 @@ static void test_canonical_form(void **state) {
   assert_prints("conv3d:k=5x5x5,weights=f32", "conv3d:cin=64,cout=64,k=5,s=1,type=f32,scene=random");
   assert_prints("linear:type=f16,weights=f16", "linear:cin=64,cout=64,type=f16,scene=random");
   assert_prints("linear:type=f16,weights=f32", "linear:cin=64,cout=64,type=f16,weights=f32,scene=random");
+  assert_prints("subm_conv3d:order=lex,sweeps=10,scene=street,groups=64",
+                "subm_conv3d:cin=64,cout=64,groups=64,k=3,type=f32,scene=street,sweeps=10,order=lex");
+  assert_prints("conv_transpose3d:mode=generative,cout=32",
+                "conv_transpose3d:cin=64,cout=32,k=2,s=2,mode=generative,type=f32,scene=random");
   assert_prints("gelu:cin=8,n=1.5M", "gelu:cin=8,mode=none,type=f32,scene=random,n=1500k");
   assert_prints("relation:n=2M,seed=7", "relation:k=3,s=1,mode=forward,scene=random,n=2M,seed=7");
   assert_prints("relu:n=0", "relu:cin=64,type=f32,scene=random,n=0");
@@ -93,10 +107,11 @@ static void test_canonical_form(void **state) {
 
 static void test_unknown_names(void **state) {
   (void)state;
-  assert_refused("conv4d:cin=3", "unknown operator: got 'conv4d', expected one of conv3d, subm_conv3d, linear, pool3d");
+  assert_refused("conv4d:cin=3",
+                 "unknown operator: got 'conv4d', expected one of conv3d, subm_conv3d, conv_transpose3d, linear");
   assert_refused("conv4d", "sparse_cat, voxelize, devoxelize, relation, radius, knn");
   assert_refused("conv3d:channels=3",
-                 "unknown key: got 'channels', expected one that conv3d takes: cin, cout, k, s, p, d");
+                 "unknown key: got 'channels', expected one that conv3d takes: cin, cout, groups, k, s, p, d");
   assert_refused("relu:cout=3", "unknown key: got 'cout', expected one that relu takes: cin, type, scene");
   assert_refused("conv3d:type=f64", "bad value of key 'type': got 'f64', expected f32, f16, bf16");
   assert_refused("conv3d:scene=moon",
@@ -139,6 +154,11 @@ static void test_bad_form(void **state) {
   assert_refused("conv3d:scene=random,scan=a.ply", "scene and scan exclude each other");
   assert_refused("conv3d:type=f16,weights=f32",
                  "dense weights of conv3d must have the features' type: got 'f32', expected f16");
+  assert_refused("conv3d:cin=6,cout=9,groups=2", "groups must divide cin and cout: got 2 for 6 and 9 channels");
+  assert_refused("conv3d:groups=2,peer=naive", "peer=naive has no groups: got 2, expected 1");
+  assert_refused("conv_transpose3d:mode=forward", "got 'forward', expected own, generative, target, inverse");
+  assert_refused("linear:groups=2", "unknown key: got 'groups'");
+  assert_refused("relu:sweeps=51", "from 1 to 50");
   assert_refused("conv3d:type=f16,peer=naive", "peer=naive takes float32 features: got 'f16', expected f32");
   memset(text, 'x', sizeof text - 1);
   text[sizeof text - 1] = '\0';
@@ -200,12 +220,15 @@ static void test_files(void **state) {
 
 static void test_problem_file_of_the_project(void **state) {
   (void)state;
-  char path[1024];
-  lat_test_source_path("bench/problems.txt", path, sizeof path);
-  problem_list list = {0};
-  lat_test_assert_ok(problem_read_file(path, &list));
-  assert_true(list.n > 20);
-  problem_list_release(&list);
+  static const char *const files[] = {"bench/problems.txt", "bench/problems-long.txt"};
+  for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+    char path[1024];
+    lat_test_source_path(files[i], path, sizeof path);
+    problem_list list = {0};
+    lat_test_assert_ok(problem_read_file(path, &list));
+    assert_true(list.n > 20);
+    problem_list_release(&list);
+  }
 }
 
 /// A random text over the whole grammar; the keys an operator does not take are tried and dropped.
@@ -231,6 +254,10 @@ static void draw_text(uint64_t seed, uint64_t counter, char *text, size_t bytes)
       {"level=auto", "level=avx2", "level=neon", "level=scalar"},
       {"threads=0", "threads=1", "threads=4096", "threads=2"},
       {"peer=none", "peer=naive", "peer=none", "peer=naive"},
+      {"groups=1", "groups=4", "groups=64", "groups=2"},
+      {"order=scene", "order=lex", "order=lex", "order=scene"},
+      {"sweeps=1", "sweeps=2", "sweeps=10", "sweeps=50"},
+      {"mode=own", "mode=generative", "mode=inverse", "mode=own"},
   };
   uint32_t draw[4];
   lat_random_block(seed, 0, counter, draw);
@@ -264,10 +291,10 @@ static void test_print_then_parse(void **state) {
 
 static void test_equality_sees_every_field(void **state) {
   (void)state;
-  static const char *const others[] = {"cin=2",        "cout=2",    "k=5",          "s=2",          "p=1",
-                                       "d=2",          "type=f16",  "weights=int8", "scene=street", "scan=a",
-                                       "voxel=1",      "density=1", "n=5",          "batch=2",      "seed=1",
-                                       "level=scalar", "threads=1", "peer=naive",   "mode=target"};
+  static const char *const others[] = {
+      "cin=2",        "cout=2",     "k=5",         "s=2",       "p=1",       "d=2",     "type=f16", "weights=int8",
+      "scene=street", "scan=a",     "voxel=1",     "density=1", "n=5",       "batch=2", "seed=1",   "level=scalar",
+      "threads=1",    "peer=naive", "mode=target", "groups=2",  "order=lex", "sweeps=3"};
   problem usual = parse("conv3d");
   assert_true(problem_equal(&usual, &usual));
   for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {

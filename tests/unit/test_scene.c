@@ -139,6 +139,51 @@ static void test_scan(void **state) {
   lat_context_destroy(context);
 }
 
+static void test_lexicographic_order(void **state) {
+  (void)state;
+  lat_context *context = new_context();
+  lat_array *rows = rows_of(context, "relu:n=3k,batch=3,order=lex"), *plain = rows_of(context, "relu:n=3k,batch=3");
+  int32_t *row = lat_array_data(rows);
+  assert_int_equal(count(rows), 3000);
+  for (int64_t i = 4; i < 4 * count(rows); i += 4) {
+    int64_t axis = 0;
+    while (axis < 3 && row[i - 4 + axis] == row[i + axis]) axis++;
+    assert_true(row[i - 4 + axis] < row[i + axis]);
+  }
+  assert_memory_not_equal(lat_array_data(plain), row, 3000 * 16);
+  qsort(row, 3000, 16, compare_rows);
+  qsort(lat_array_data(plain), 3000, 16, compare_rows);
+  assert_memory_equal(lat_array_data(plain), row, 3000 * 16); // the same rows
+  lat_array_release(rows);
+  lat_array_release(plain);
+  lat_context_destroy(context);
+}
+
+static void test_merged_sweeps(void **state) {
+  (void)state;
+  lat_context *context = new_context();
+  lat_array *one = rows_of(context, "relu:scene=street,n=20k,voxel=0.5");
+  lat_array *four = rows_of(context, "relu:scene=street,n=20k,voxel=0.5,sweeps=4");
+  lat_coords *set = NULL, *merged = NULL;
+  lat_array *found = NULL;
+  lat_array_view rows = lat_array_as_view(one), all = lat_array_as_view(four);
+  lat_test_assert_ok(lat_coords_create(context, &rows, NULL, &set));
+  lat_test_assert_ok(lat_coords_create(context, &all, NULL, &merged));
+  lat_test_assert_ok(lat_coords_inverse_map(context, set, merged, &found));
+  // The first sweep is in the merged scene, and the others hit the same street: they add less than as much each.
+  int64_t n_found = 0;
+  const int32_t *at = lat_array_data(found);
+  for (int64_t i = 0; i < count(found); i++) n_found += at[i] >= 0;
+  assert_int_equal(n_found, count(one));
+  assert_in_range(count(four), count(one) * 5 / 4, count(one) * 3);
+  lat_array_release(one);
+  lat_array_release(four);
+  lat_array_release(found);
+  lat_coords_release(set);
+  lat_coords_release(merged);
+  lat_context_destroy(context);
+}
+
 static void test_shared_scenes(void **state) {
   (void)state;
   char path[1024];
@@ -193,9 +238,14 @@ static void test_missing_and_broken_files(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_random_rows),   cmocka_unit_test(test_rows_depend_on_the_string_alone),
-      cmocka_unit_test(test_points),        cmocka_unit_test(test_scan),
-      cmocka_unit_test(test_shared_scenes), cmocka_unit_test(test_missing_and_broken_files),
+      cmocka_unit_test(test_random_rows),
+      cmocka_unit_test(test_rows_depend_on_the_string_alone),
+      cmocka_unit_test(test_points),
+      cmocka_unit_test(test_scan),
+      cmocka_unit_test(test_lexicographic_order),
+      cmocka_unit_test(test_merged_sweeps),
+      cmocka_unit_test(test_shared_scenes),
+      cmocka_unit_test(test_missing_and_broken_files),
   };
   return cmocka_run_group_tests_name("scene", tests, NULL, NULL);
 }
