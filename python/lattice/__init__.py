@@ -18,11 +18,12 @@ from .core import (
     quantize_weight,
 )
 from . import artifact, compat, nn
+from .checkpoints import convert
 from .point_files import PointCloud, explain, plot, read_points, write_points
 
 __all__ = [
     "PointCloud", "QuantizedWeight", "SparseTensor", "SparseTensorComponents", "__version__", "artifact",
-    "backend_info", "compat", "core", "dequantize_weight", "explain", "nn", "ops", "plot", "quantize_weight",
+    "backend_info", "compat", "convert", "core", "dequantize_weight", "explain", "nn", "ops", "plot", "quantize_weight",
     "read_points", "set_options", "use", "write_points",
 ]  # fmt: skip
 

@@ -1,4 +1,7 @@
-"""Checkpoints of other libraries as Lattice artifacts (docs/converting.md). Needs the standard library alone."""
+"""Checkpoints of other libraries as Lattice artifacts (docs/converting.md). Needs the standard library alone.
+
+`library_runner` is the exception: it replays with the package's own library, for `lattice.convert`.
+"""
 
 from __future__ import annotations
 

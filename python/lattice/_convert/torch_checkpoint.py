@@ -61,7 +61,7 @@ INERT = {
 TENSOR_FOLDERS = ("state_dict", "model_state", "model_state_dict", "model", "net", "network")
 
 
-class Refused(Exception):
+class Refused(ValueError):
     """The input is not what it should be; the text says what is wrong."""
 
 
