@@ -162,12 +162,12 @@ static const char purpose[] =
 
 static const char notes[] =
     "operators: conv3d, subm_conv3d, conv_transpose3d, linear, pool3d, global_pool, relu, gelu, batch_norm,\n"
-    "           layer_norm, rms_norm, sparse_add, sparse_cat, voxelize, devoxelize, relation, radius, knn\n"
+    "           layer_norm, rms_norm, sparse_add, sparse_cat, voxelize, devoxelize, relation, radius, knn, network\n"
     "keys:      cin, cout, groups, k, s, p, d (3 or 3x1x5), mode, radius, neighbors, type (f32, f16, bf16),\n"
     "           weights (f32, f16, bf16, int8, int4), grad (x, weight), scene (random, street, cpu_lidar, "
     "cpu_indoor),\n"
     "           sweeps, scan=FILE, voxel, density, n (120k, 1.5M), order (scene, lex), batch, seed, level,\n"
-    "           threads (0: all), peer (none, naive)\n"
+    "           threads (0: all), peer (none, naive); of network: name, type, fusion (on, off)\n"
     "columns:   map ms: the relation on a new set; first ms: the first call on a new set; ms: the operator, relation\n"
     "           cached, median; +-%: quartile range; of limit: share of what the machine can do, measured beside:\n"
     "           float32 multiply-adds (fma) or a copy of the bytes that must move (copy); x naive: with peer=naive\n";

@@ -15,8 +15,8 @@ static bool is_map(const problem *item) {
 static bool caches_on_set(const problem_case *self) {
   const problem *item = &self->item;
   if (is_map(item)) return false; // measured on new sets anyway
-  return problem_case_has_relation(self) || item->op == PROBLEM_SPARSE_ADD || item->op == PROBLEM_SPARSE_CAT ||
-         item->op == PROBLEM_DEVOXELIZE;
+  return problem_case_has_relation(self) || item->op == PROBLEM_NETWORK || item->op == PROBLEM_SPARSE_ADD ||
+         item->op == PROBLEM_SPARSE_CAT || item->op == PROBLEM_DEVOXELIZE;
 }
 
 /// Bytes of feature rows.
@@ -60,6 +60,19 @@ static lat_status find_least_bytes(const problem_case *self, const problem_resul
   if (self->points) bytes += 12.0 * (double)lat_array_as_view(self->points).shape[0];
   if (item->op == PROBLEM_VOXELIZE) bytes += 16.0 * (double)result->n_out;
   result->bytes = bytes;
+  return status;
+}
+
+/// Work and maps of a network: the sums over its layers.
+static lat_status look_at_network(problem_case *self, bench_result *result) {
+  double products = 0.0, map_ms = 0.0;
+  lat_status status = problem_case_refresh(self);
+  if (!status) status = problem_network_explain(self->context, &self->network, self->x, &products, &map_ms);
+  result->flops = 2.0 * products;
+  result->map = (bench_times){1, 1e-3 * map_ms, 1e-3 * map_ms, 0.0};
+  problem_result output = {0};
+  if (!status) status = problem_case_run(self, &output); // the session finds the new set's relations from now on
+  problem_result_release(&output);
   return status;
 }
 
@@ -118,6 +131,7 @@ static lat_status look(problem_case *self, bench_result *result, lat_relation **
   if (!status) status = problem_case_algorithm(self, result->algorithm, sizeof result->algorithm);
   if (!status) status = find_least_bytes(self, &output, result);
   result->flops = useful_flops(result);
+  if (!status && self->item.op == PROBLEM_NETWORK) status = look_at_network(self, result);
   problem_result_release(&output);
   return status;
 }
@@ -172,7 +186,8 @@ static lat_status measure_all(problem_case *self, const bench_policy *policy, be
 }
 
 static lat_status measure_limit(lat_context *context, bench_result *result) {
-  if (problem_is_weighted(&result->item)) return bench_fma_peak(context, &result->fma_gflops);
+  if (problem_is_weighted(&result->item) || result->item.op == PROBLEM_NETWORK)
+    return bench_fma_peak(context, &result->fma_gflops);
   return bench_copy_bandwidth(result->threads, (size_t)(result->bytes / 2.0) + 1, &result->copy_gbs);
 }
 

@@ -32,6 +32,7 @@ typedef enum problem_op {
   PROBLEM_RELATION, ///< builds the map and nothing else
   PROBLEM_RADIUS,   ///< radius neighbours of every row
   PROBLEM_KNN,      ///< nearest neighbours of every row
+  PROBLEM_NETWORK,  ///< a whole reference network
   PROBLEM_N_OPS
 } problem_op;
 
@@ -70,6 +71,9 @@ typedef enum problem_transpose {
   PROBLEM_TRANSPOSE_INVERSE     ///< the same sets, over the relation of the convolution that goes down
 } problem_transpose;
 
+/// Whether a network runs norms, sums and activations in the pass of a convolution.
+typedef enum problem_fusion { PROBLEM_FUSION_ON, PROBLEM_FUSION_OFF } problem_fusion;
+
 /// Another implementation measured in the same run.
 typedef enum problem_peer { PROBLEM_PEER_NONE, PROBLEM_PEER_NAIVE } problem_peer;
 
@@ -83,6 +87,8 @@ typedef struct problem {
   int64_t c_in;  ///< feature channels
   int64_t c_out; ///< output channels; sparse_cat: channels of the second operand
   int32_t groups;
+  int32_t network; ///< which network, problem_network_name
+  problem_fusion fusion;
   lat_triple kernel, stride, padding, dilation;
   lat_support support;
   lat_dtype type; ///< LAT_DTYPE_F32, LAT_DTYPE_F16 or LAT_DTYPE_BF16
@@ -136,6 +142,9 @@ const char *problem_op_name(problem_op op);
 
 /// Name of the problem's mode ("max", "outer", …), "" for operators without modes. Static storage.
 const char *problem_mode_name(const problem *item);
+
+/// Name of the problem's network, as lat_zoo_build takes it. Static storage.
+const char *problem_network_name(const problem *item);
 
 /// Names for reports. Static storage.
 const char *problem_type_name(lat_dtype type);

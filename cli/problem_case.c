@@ -118,7 +118,8 @@ static lat_status make_rows(problem_case *self) {
 static lat_status make_feats(problem_case *self) {
   const problem *item = &self->item;
   int64_t shape[2] = {count_rows(self->rows ? self->rows : self->points), item->c_in};
-  lat_status status = draw(self, item->type, 2, shape, STREAM_FEATS, &self->feats);
+  lat_dtype dtype = item->op == PROBLEM_NETWORK ? LAT_DTYPE_F32 : item->type; // a network rounds its input itself
+  lat_status status = draw(self, dtype, 2, shape, STREAM_FEATS, &self->feats);
   if (status || !is_join(item)) return status;
   if (item->op == PROBLEM_SPARSE_CAT) shape[1] = item->c_out;
   return draw(self, item->type, 2, shape, STREAM_OTHER, &self->other_feats);
@@ -184,6 +185,7 @@ done:
 }
 
 void problem_case_release(problem_case *self) {
+  problem_network_release(&self->network);
   lat_tensor_release(self->x);
   lat_tensor_release(self->other);
   lat_coords_release(self->coords);
@@ -372,6 +374,7 @@ lat_status problem_case_create(lat_context *context, const problem *item, proble
     TRY(draw(&self, item->type, 1, &item->c_in, STREAM_SCALE, &self.scale), done);
     TRY(draw(&self, item->type, 1, &item->c_in, STREAM_BIAS, &self.bias), done);
   }
+  if (item->op == PROBLEM_NETWORK) TRY(problem_network_create(context, item, &self.network), done);
   TRY(problem_case_refresh(&self), done);
   if (item->grad) TRY(make_grad_out(&self), done);
 done:
@@ -415,6 +418,8 @@ lat_status problem_case_run(const problem_case *self, problem_result *out) {
     return run_radius(self, &out->neighbors);
   case PROBLEM_KNN:
     return run_knn(self, &out->neighbors);
+  case PROBLEM_NETWORK:
+    return problem_network_run(&self->network, self->x, &out->tensor);
   case PROBLEM_N_OPS:
     break;
   }

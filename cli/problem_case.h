@@ -5,7 +5,7 @@
 #ifndef LATTICE_PROBLEM_CASE_H
 #define LATTICE_PROBLEM_CASE_H
 
-#include "problem.h"
+#include "problem_network.h"
 
 /// The inputs of a problem. Members that the operator does not use are NULL.
 typedef struct problem_case {
@@ -27,6 +27,7 @@ typedef struct problem_case {
   lat_coords *coords;       ///< set of `rows`
   lat_coords *other_coords; ///< set of `other_rows`
   lat_tensor *x, *other;    ///< the operands
+  problem_network network;  ///< of operator network
 } problem_case;
 
 /// What one run gave; exactly one member is not NULL.

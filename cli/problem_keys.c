@@ -30,6 +30,10 @@ static const named_value transpose_modes[] = {{"own", PROBLEM_TRANSPOSE_OWN},
                                               {"target", PROBLEM_TRANSPOSE_TARGET},
                                               {"inverse", PROBLEM_TRANSPOSE_INVERSE},
                                               {NULL, 0}};
+/// Networks with one sparse input, which lies in any grid.
+static const named_value network_names[] = {{"minkunet14", 0},       {"minkunet18a", 1},      {"minkunet34c", 2},
+                                            {"sparse_resunet42", 3}, {"sparse_resnet21d", 4}, {NULL, 0}};
+static const named_value fusion_names[] = {{"on", PROBLEM_FUSION_ON}, {"off", PROBLEM_FUSION_OFF}, {NULL, 0}};
 static const named_value order_names[] = {{"scene", PROBLEM_ORDER_SCENE}, {"lex", PROBLEM_ORDER_LEX}, {NULL, 0}};
 static const named_value relation_modes[] = {
     {"forward", LAT_RELATION_FORWARD}, {"subm", LAT_RELATION_SUBMANIFOLD}, {"target", LAT_RELATION_TARGET}, {NULL, 0}};
@@ -91,6 +95,7 @@ static const op_rule ops[PROBLEM_N_OPS] = {
                             LAT_INTERPOLATION_LINEAR, 1, 1},
     [PROBLEM_RELATION] = {"relation", KEYS_GEOMETRY | KEY_MODE, KEY_KERNEL | KEY_STRIDE | KEY_MODE, relation_modes,
                           LAT_RELATION_FORWARD, 3, 1},
+    [PROBLEM_NETWORK] = {"network", KEY_NAME | KEY_TYPE | KEY_FUSION, KEY_NAME | KEY_TYPE, NULL, 0, 1, 1},
     [PROBLEM_RADIUS] = {"radius", KEY_RADIUS | KEY_NEIGHBORS, KEY_RADIUS, NULL, 0, 1, 1},
     [PROBLEM_KNN] = {"knn", KEY_NEIGHBORS, KEY_NEIGHBORS, NULL, 0, 1, 1},
 };
@@ -98,6 +103,7 @@ static const op_rule ops[PROBLEM_N_OPS] = {
 #define FIELD(member) offsetof(problem, member)
 
 const key_rule problem_keys[] = {
+    {"name", KEY_NAME, KIND_NAME, FIELD(network), 0, 0, network_names},
     {"cin", KEY_CIN, KIND_COUNT, FIELD(c_in), 1, 65536, NULL},
     {"cout", KEY_COUT, KIND_COUNT, FIELD(c_out), 1, 65536, NULL},
     {"groups", KEY_GROUPS, KIND_SMALL, FIELD(groups), 1, 65536, NULL},
@@ -111,6 +117,7 @@ const key_rule problem_keys[] = {
     {"neighbors", KEY_NEIGHBORS, KIND_COUNT, FIELD(neighbors), 0, INT32_MAX, NULL},
     {"type", KEY_TYPE, KIND_NAME, FIELD(type), 0, 0, type_names},
     {"weights", KEY_WEIGHTS, KIND_NAME, FIELD(weights), 0, 0, weights_names},
+    {"fusion", KEY_FUSION, KIND_NAME, FIELD(fusion), 0, 0, fusion_names},
     {"grad", KEY_GRAD, KIND_NAME, FIELD(grad), 0, 0, grad_names},
     {"scene", KEY_SCENE, KIND_NAME, FIELD(scene), 0, 0, scene_names},
     {"scan", KEY_SCAN, KIND_PATH, FIELD(scan), 0, 0, NULL},
@@ -141,7 +148,8 @@ problem problem_defaults(problem_op op) {
   problem item = {.op = op,
                   .mode = rule->mode,
                   .n = PROBLEM_ANY_COUNT,
-                  .c_in = 64,
+                  .network = 3,
+                  .c_in = op == PROBLEM_NETWORK ? 4 : 64,
                   .c_out = 64,
                   .groups = 1,
                   .kernel = lat_triple_all(rule->kernel),
@@ -178,6 +186,10 @@ const char *problem_op_name(problem_op op) {
 
 const char *problem_mode_name(const problem *item) {
   return problem_name_of(ops[item->op].modes, item->mode);
+}
+
+const char *problem_network_name(const problem *item) {
+  return problem_name_of(network_names, item->network);
 }
 
 const char *problem_type_name(lat_dtype type) {

@@ -38,7 +38,9 @@ typedef enum key_bit {
   KEY_GRAD = 1 << 22,
   KEY_GROUPS = 1 << 23,
   KEY_ORDER = 1 << 24,
-  KEY_SWEEPS = 1 << 25
+  KEY_SWEEPS = 1 << 25,
+  KEY_NAME = 1 << 26,
+  KEY_FUSION = 1 << 27
 } key_bit;
 
 /// What an operator takes.

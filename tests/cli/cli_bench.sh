@@ -97,6 +97,21 @@ then
   cat stdout
 fi
 
+# A network has layers' work and maps, a first run on a new set, and the memory of all of it.
+run 0 "${quick[@]}" --json network:name=sparse_resnet21d,n=300,density=0.3,threads=1
+if ! python3 - stdout <<'END'
+import json, sys
+[net] = [json.loads(line) for line in open(sys.argv[1])]
+assert net["problem"] == "network:name=sparse_resnet21d,type=f32,scene=random,density=0.3,n=300,threads=1", net
+assert net["n_in"] == 300 and net["n_out"] > 0 and net["edges"] is None, net
+assert net["map_ms"] > 0 and net["first_ms"] > net["map_ms"] and net["gflops"] > 0 and net["share_of_peak"] > 0, net
+assert net["peak_bytes"] > 300 * 4 * 4, net
+END
+then
+  fail "the line of a network is not what it should be"
+  cat stdout
+fi
+
 run 0 "${quick[@]}" relu:n=100
 says stdout "of limit"
 says stdout "relu:cin=64,type=f32,scene=random,n=100"

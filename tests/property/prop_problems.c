@@ -159,6 +159,7 @@ static void test_problems(void **state) {
   uint64_t seed = number_from_environment("LATTICE_PROBLEM_SEED", DEFAULT_SEED);
   uint64_t n = number_from_environment("LATTICE_PROBLEM_COUNT", DEFAULT_COUNT);
   for (int op = 0; op < PROBLEM_N_OPS; op++) {
+    if (op == PROBLEM_NETWORK) continue; // tests/unit/test_zoo.c has networks
     for (uint64_t i = 0; i < n; i++) {
       char origin[64];
       snprintf(origin, sizeof origin, "LATTICE_PROBLEM_SEED=%llu, %llu", (unsigned long long)seed,

@@ -95,6 +95,9 @@ static void test_canonical_form(void **state) {
                 "subm_conv3d:cin=64,cout=64,groups=64,k=3,type=f32,scene=street,sweeps=10,order=lex");
   assert_prints("conv_transpose3d:mode=generative,cout=32",
                 "conv_transpose3d:cin=64,cout=32,k=2,s=2,mode=generative,type=f32,scene=random");
+  assert_prints("network:", "network:name=sparse_resunet42,type=f32,scene=random");
+  assert_prints("network:fusion=off,type=bf16,name=minkunet18a,scene=cpu_lidar,threads=2",
+                "network:name=minkunet18a,type=bf16,fusion=off,scene=cpu_lidar,threads=2");
   assert_prints("gelu:cin=8,n=1.5M", "gelu:cin=8,mode=none,type=f32,scene=random,n=1500k");
   assert_prints("relation:n=2M,seed=7", "relation:k=3,s=1,mode=forward,scene=random,n=2M,seed=7");
   assert_prints("relu:n=0", "relu:cin=64,type=f32,scene=random,n=0");
@@ -109,7 +112,7 @@ static void test_unknown_names(void **state) {
   (void)state;
   assert_refused("conv4d:cin=3",
                  "unknown operator: got 'conv4d', expected one of conv3d, subm_conv3d, conv_transpose3d, linear");
-  assert_refused("conv4d", "sparse_cat, voxelize, devoxelize, relation, radius, knn");
+  assert_refused("conv4d", "sparse_cat, voxelize, devoxelize, relation, radius, knn, network");
   assert_refused("conv3d:channels=3",
                  "unknown key: got 'channels', expected one that conv3d takes: cin, cout, groups, k, s, p, d");
   assert_refused("relu:cout=3", "unknown key: got 'cout', expected one that relu takes: cin, type, scene");
@@ -157,6 +160,8 @@ static void test_bad_form(void **state) {
   assert_refused("conv3d:cin=6,cout=9,groups=2", "groups must divide cin and cout: got 2 for 6 and 9 channels");
   assert_refused("conv3d:groups=2,peer=naive", "peer=naive has no groups: got 2, expected 1");
   assert_refused("conv_transpose3d:mode=forward", "got 'forward', expected own, generative, target, inverse");
+  assert_refused("network:name=unet", "got 'unet', expected minkunet14, minkunet18a, minkunet34c, sparse_resunet42, ");
+  assert_refused("network:cin=4", "unknown key: got 'cin', expected one that network takes: name, type, fusion, scene");
   assert_refused("linear:groups=2", "unknown key: got 'groups'");
   assert_refused("relu:sweeps=51", "from 1 to 50");
   assert_refused("conv3d:type=f16,peer=naive", "peer=naive takes float32 features: got 'f16', expected f32");
@@ -254,6 +259,8 @@ static void draw_text(uint64_t seed, uint64_t counter, char *text, size_t bytes)
       {"level=auto", "level=avx2", "level=neon", "level=scalar"},
       {"threads=0", "threads=1", "threads=4096", "threads=2"},
       {"peer=none", "peer=naive", "peer=none", "peer=naive"},
+      {"name=minkunet14", "name=minkunet34c", "name=sparse_resnet21d", "name=minkunet18a"},
+      {"fusion=on", "fusion=off", "fusion=on", "fusion=off"},
       {"groups=1", "groups=4", "groups=64", "groups=2"},
       {"order=scene", "order=lex", "order=lex", "order=scene"},
       {"sweeps=1", "sweeps=2", "sweeps=10", "sweeps=50"},
@@ -303,7 +310,13 @@ static void test_equality_sees_every_field(void **state) {
     problem other = parse(text);
     assert_false(problem_equal(&usual, &other));
   }
-  problem other = parse("subm_conv3d");
+  usual = parse("network");
+  problem other = parse("network:name=minkunet14");
+  assert_false(problem_equal(&usual, &other));
+  other = parse("network:fusion=off");
+  assert_false(problem_equal(&usual, &other));
+  usual = parse("conv3d");
+  other = parse("subm_conv3d");
   assert_false(problem_equal(&usual, &other));
 }
 
