@@ -5,6 +5,7 @@ cffi lets it go around every C function.
 """
 from __future__ import annotations
 
+import functools
 import os
 import re
 import threading
@@ -20,6 +21,10 @@ ffi.cdef(CDEF)
 ffi.cdef(CDEF_IO)
 
 NULL = ffi.NULL
+
+# `ffi.new`, `ffi.gc` and `ffi.from_buffer` of types that are no text: a call less in what every operation does.
+_backend: Any = ffi._backend
+new, collect = _backend.newp, _backend.gcp
 
 # Which exception a status is, by semantics 0 ("Error text").
 _EXCEPTIONS = {
@@ -154,4 +159,10 @@ def set_options(*, threads: int = 0, seed: int = 0, memory_cap_bytes: int = 0) -
 
 def options(name: str, **fields: Any) -> Any:
     """A `name` options struct with its size filled in: fields that are left out are zero, which means default."""
-    return ffi.new(name + " *", {"struct_bytes": ffi.sizeof(name), **fields})
+    kind, fields["struct_bytes"] = _struct(name)
+    return ffi.new(kind, fields)
+
+
+@functools.lru_cache(maxsize=None)
+def _struct(name: str) -> "tuple[Any, int]":
+    return ffi.typeof(name + " *"), ffi.sizeof(name)

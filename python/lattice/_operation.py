@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Callable, List, Optional, Sequence, Tuple
 
 from ._arrays import Library, common_library, is_contiguous
-from ._library import NULL, check, context, ffi, lib
+from ._library import NULL, check, context, fail, ffi, lib, new
 from ._math import math_of
 from .core.sparse import Batch, SparseTensor, c_tensor, cached_c_tensor, feats_of, make, own_tensor, place_of
 
@@ -22,7 +22,7 @@ Place = Tuple[Any, Batch]
 class Operation:
     """One call. `tensors` come first among its arrays, then the `params` that are not None."""
 
-    __slots__ = ("name", "of", "shells", "ready", "present", "call", "c_backward", "c_jvp", "formula", "dense", "result")
+    __slots__ = ("name", "of", "shells", "present", "call", "c_backward", "c_jvp", "formula", "dense", "result")
 
     def __init__(
         self,
@@ -40,7 +40,6 @@ class Operation:
         self.of = of
         # Without their features: an operation that waits for its backward must not hold arrays that autograd frees.
         self.shells = [make(None, x._entry, x._manager, x._batch, of) for x in tensors]
-        self.ready: Any = tensors if of.stays else None
         self.present = [p is not None for p in params]
         self.call = call
         self.c_backward = backward
@@ -51,17 +50,10 @@ class Operation:
 
     def _inputs(self, arrays: Sequence[Any]) -> Tuple[List[Any], List[Any], List[Any]]:
         handles, views, kept = [], [], []
-        ready, self.ready = self.ready, None
-        if ready is not None:  # the first call, on the tensors' own features
-            for x in ready:
-                handle, keep = cached_c_tensor(x)
-                handles.append(handle)
-                kept.append(keep)
-        else:
-            for shell, array in zip(self.shells, arrays):
-                handle, keep = c_tensor(shell, array)
-                handles.append(handle)
-                kept.append(keep)
+        for shell, array in zip(self.shells, arrays):
+            handle, keep = c_tensor(shell, array)
+            handles.append(handle)
+            kept.append(keep)
         rest = iter(arrays[len(self.shells) :])
         for there in self.present:
             if there:
@@ -125,6 +117,41 @@ class Operation:
         return self.formula(math_of(self.of), *arrays[: len(self.shells)], *params)
 
 
+def run_directly(tensors: Sequence[SparseTensor], params: Sequence[Any], call: Callable[..., int], dense: bool = False) -> Any:
+    """One call of C on arrays that nobody differentiates or traces."""
+    x = tensors[0]
+    of = x._library
+    inputs = [cached_c_tensor(t) for t in tensors]
+    views, kept = [], []
+    for p in params:
+        if p is None:
+            views.append(NULL)
+        else:
+            view, keep = of.view(p)
+            views.append(view)
+            kept.append(keep)
+    out = new(_ARRAY_OUT if dense else _TENSOR_OUT, None)
+    status = call(context(), [c[0] for c in inputs], views, out)
+    if status:
+        fail(status)
+    if dense:
+        return of.take(out[0])
+    tensor = own_tensor(out[0])
+    found = lib.lat_tensor_feats(tensor)
+    data, feats = found.data, None
+    # Where C shares the features of an input, so does Python: the memory is the caller's.
+    for t, c in zip(tensors, inputs):
+        if c[3] == data and data != NULL:
+            feats = t._feats
+    if feats is None:
+        feats = feats_of(of, tensor, found)
+    entry, batch = place_of(x, tensor)
+    y = make(feats, entry, x._manager, batch, of)
+    if of.stays:
+        y._c = (tensor, tensor, of.address(feats), data)
+    return y
+
+
 def run(
     name: str,
     tensors: Sequence[SparseTensor],
@@ -149,6 +176,8 @@ def run(
             arrays.append(p)
     if len(arrays) > 1:
         common_library(name, *arrays)
+    if of.is_direct(arrays):
+        return run_directly(tensors, params, call, dense)
     operation = Operation(name, of, tensors, params, call, backward, composed, jvp, dense)
     feats = of.apply(operation, arrays)
     if dense:
@@ -162,7 +191,7 @@ def run(
         entry, batch = x._entry, x._batch
     y = make(feats, entry, x._manager, batch, of)
     if result is not None and of.stays:
-        y._c = (result, result, of.address(feats))
+        y._c = (result, result, of.address(feats), lib.lat_tensor_feats(result).data)
     return y
 
 

@@ -140,7 +140,7 @@ def test_sets_live_as_long_as_what_uses_them(A):
     assert manager.owns(key) and A.np(manager.coords(key)).tolist() == want
     del key
     gc.collect()
-    assert len(manager._by_key) == 1  # x's own
+    assert len(manager._by_set) == 1  # x's own
     del x, manager
     gc.collect()
     assert A.np(rows).tolist() == want

@@ -73,6 +73,10 @@ class Library:
         data = ffi.new({I32: "int32_t[]", I64: "int64_t[]"}[code], list(values))
         return self.over(data, code, (n,), _Holder(data), True)
 
+    def is_direct(self, arrays: Sequence[Any]) -> bool:
+        """Whether an operation on the arrays is a call of C and nothing else: no graph, no tracing."""
+        return True
+
     def apply(self, operation: Any, arrays: List[Any]) -> Any:
         """Runs one operation; libraries that differentiate put it into their graph."""
         return operation.forward(*arrays)

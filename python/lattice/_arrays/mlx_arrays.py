@@ -1,7 +1,7 @@
 """MLX arrays."""
 from __future__ import annotations
 
-from typing import Any, Callable, List, Tuple
+from typing import Any, Callable, List, Sequence, Tuple
 
 from .._library import ffi
 from .array_library import Library
@@ -78,6 +78,9 @@ class MlxLibrary(Library):
 
     def cast(self, array: Any, code: int) -> Any:
         return array if self.codes.get(array.dtype) == code else array.astype(self.objects[code])
+
+    def is_direct(self, arrays: Sequence[Any]) -> bool:
+        return False  # a transformation may be looking on
 
     def apply(self, operation: Any, arrays: List[Any]) -> Any:
         from .._autodiff_mlx import apply

@@ -3,9 +3,9 @@ from __future__ import annotations
 
 from typing import Any, Callable, List, Tuple
 
-from .._library import ffi
+from .._library import ffi, new
 from .array_library import Library
-from .array_views import BF16, ITEM_BYTES, NAMES, U8, VOID, held_buffer, make_view
+from .array_views import BF16, ITEM_BYTES, NAMES, U8, VIEW, VOID, held_buffer, make_view, view_fields
 
 
 class NumpyLibrary(Library):
@@ -16,6 +16,7 @@ class NumpyLibrary(Library):
         import numpy
 
         self.numpy = numpy
+        self.ndarray = numpy.ndarray
         names = [(code, name) for code, name in NAMES.items() if code != BF16]
         self.objects = {code: numpy.dtype(name) for code, name in names}
         self.codes = {dtype: code for code, dtype in self.objects.items()}
@@ -37,9 +38,9 @@ class NumpyLibrary(Library):
 
     def view(self, array: Any) -> Tuple[Any, Any]:
         code = self.codes.get(array.dtype) or self.code_of(array.dtype)
-        if array.flags.c_contiguous and code != BF16:
+        if code != BF16 and array.flags.c_contiguous:
             data = ffi.from_buffer(array)
-            return make_view(data, code, array.shape), data
+            return new(VIEW, view_fields(data, code, array.shape)), data
         data = ffi.cast(VOID, array.__array_interface__["data"][0])
         size = array.itemsize
         if any(step % size for step in array.strides):
@@ -48,14 +49,14 @@ class NumpyLibrary(Library):
         return make_view(data, code, array.shape, [step // size for step in array.strides]), array
 
     def over(self, data: Any, dtype: int, shape: Tuple[int, ...], drop: Callable[[Any], None], writable: bool) -> Any:
-        kind = self.dtype_object(dtype)
+        kind = self.objects.get(dtype) or self.dtype_object(dtype)
         n = ITEM_BYTES[dtype]
         for length in shape:
             n *= length
         if n == 0:
             drop(None)
             return self.numpy.empty(shape, kind)
-        array = self.numpy.ndarray(shape, kind, buffer=held_buffer(data, n, drop))
+        array = self.ndarray(shape, kind, held_buffer(data, n, drop))
         if not writable:
             array.flags.writeable = False
         return array

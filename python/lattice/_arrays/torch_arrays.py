@@ -1,7 +1,7 @@
 """PyTorch tensors on the CPU."""
 from __future__ import annotations
 
-from typing import Any, Callable, List, Tuple
+from typing import Any, Callable, List, Sequence, Tuple
 
 from .._library import ffi
 from .array_library import Library
@@ -61,13 +61,18 @@ class TorchLibrary(Library):
     def cast(self, array: Any, code: int) -> Any:
         return array.to(self.objects[code])  # the graph goes on
 
-    def apply(self, operation: Any, arrays: List[Any]) -> Any:
-        torch = self.torch
-        if torch.is_grad_enabled() and any(array.requires_grad for array in arrays):
-            from .._autodiff_torch import apply
+    def is_direct(self, arrays: Sequence[Any]) -> bool:
+        if not self.torch.is_grad_enabled():
+            return True
+        for array in arrays:
+            if array is not None and array.requires_grad:
+                return False
+        return True
 
-            return apply(operation, arrays)
-        return operation.forward(*arrays)
+    def apply(self, operation: Any, arrays: List[Any]) -> Any:
+        from .._autodiff_torch import apply
+
+        return apply(operation, arrays)
 
     def as_bool(self, array: Any) -> Any:
         return array.view(self.torch.bool)

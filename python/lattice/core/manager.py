@@ -1,6 +1,7 @@
 """Coordinate sets and their identity: CoordinateManager, and the entries that tensors hold."""
 from __future__ import annotations
 
+import functools
 import itertools
 import threading
 import weakref
@@ -19,9 +20,14 @@ def create_set(coords: Any, stride: Triple = (1, 1, 1), rows: Optional[int] = No
     if rows is not None:
         view.shape[0] = rows
     out = ffi.new("lat_coords **")
-    check(lib.lat_coords_create(context(), view, options("lat_coords_opts", stride=stride), out))
+    check(lib.lat_coords_create(context(), view, _coords_opts(stride), out))
     del keep
     return own_set(out[0])
+
+
+@functools.lru_cache(maxsize=256)
+def _coords_opts(stride: Triple) -> Any:
+    return options("lat_coords_opts", stride=stride)
 
 
 def own_set(handle: Any) -> Any:
@@ -55,22 +61,59 @@ def read_count(active_rows: Any, rows: int) -> int:
     return count
 
 
+class _Living:
+    """Entries by key, as long as something else holds them.
+
+    weakref.WeakValueDictionary does the same, with a callback for each value that costs every operation microseconds:
+    here the places of dead entries are swept when as many have gathered as live ones.
+    """
+
+    __slots__ = ("found", "limit")
+
+    def __init__(self) -> None:
+        self.found: Dict[Any, "weakref.ref[Entry]"] = {}
+        self.limit = 64
+
+    def get(self, key: Any) -> "Optional[Entry]":
+        reference = self.found.get(key)
+        return None if reference is None else reference()
+
+    def put(self, key: Any, entry: "Entry") -> None:
+        if len(self.found) >= self.limit:
+            self.found = {k: reference for k, reference in self.found.items() if reference() is not None}
+            self.limit = 2 * len(self.found) + 64
+        self.found[key] = weakref.ref(entry)
+
+    def __contains__(self, key: Any) -> bool:
+        return self.get(key) is not None
+
+    def __len__(self) -> int:
+        return sum(reference() is not None for reference in list(self.found.values()))
+
+
 class Entry:
     """One coordinate set of a manager: the C set, its identity, its rows in the libraries that asked for them."""
 
-    __slots__ = ("handle", "set_id", "rows", "stride", "source", "given", "arrays", "active", "relations", "key", "__weakref__")
+    __slots__ = ("handle", "set_id", "rows", "_stride", "source", "given", "arrays", "active", "relations", "key_id", "__weakref__")
 
-    def __init__(self, handle: Any, source: Any = None, given: Any = None) -> None:
+    def __init__(self, handle: Any, source: Any = None, given: Any = None, set_id: Optional[int] = None) -> None:
         self.handle = handle
-        self.set_id = int(lib.lat_coords_id(handle))
-        self.rows = int(lib.lat_coords_count(handle))
-        self.stride = stride_of(handle)
+        self.set_id: int = lib.lat_coords_id(handle) if set_id is None else set_id
+        self.rows: int = lib.lat_coords_count(handle)
+        self._stride: Optional[Triple] = None
         self.source = source  # the caller's own array, where there is one
         self.given = given  # what must stay alive because its id() stands in the manager's table
         self.arrays: Dict[str, Any] = {}
         self.active: Dict[str, Any] = {}
         self.relations: Dict[Any, Any] = {}
-        self.key: Tuple[int, Triple, int] = (-1, self.stride, -1)
+        self.key_id = -1  # until somebody asks for the key
+
+    @property
+    def stride(self) -> Triple:
+        found = self._stride
+        if found is None:
+            found = self._stride = stride_of(self.handle)
+        return found
 
     def array(self, of: Library) -> Any:
         """The rows in a library: the caller's own array where it is of that library."""
@@ -101,22 +144,30 @@ class CoordinateManager:
         self.id = next(_manager_ids)
         self._next_key = itertools.count()
         self._lock = threading.RLock()
-        self._by_key: "weakref.WeakValueDictionary[int, Entry]" = weakref.WeakValueDictionary()
-        self._by_object: "weakref.WeakValueDictionary[Any, Entry]" = weakref.WeakValueDictionary()
-        self._by_set: "weakref.WeakValueDictionary[int, Entry]" = weakref.WeakValueDictionary()
+        self._by_key = _Living()
+        self._by_object = _Living()  # by the id() of what the caller gave; `Entry.given` keeps that alive
+        self._by_set = _Living()
         self._library: Optional[Library] = None
 
     def __repr__(self) -> str:
-        return f"CoordinateManager(id={self.id}, sets={len(self._by_key)})"
+        return f"CoordinateManager(id={self.id}, sets={len(self._by_set)})"
 
     # --- entries, for this package ---
 
     def _add(self, entry: Entry) -> Entry:
-        key_id = next(self._next_key)
-        entry.key = (key_id, entry.stride, self.id)
-        self._by_key[key_id] = entry
-        self._by_set.setdefault(entry.set_id, entry)
+        if entry.set_id not in self._by_set:
+            self._by_set.put(entry.set_id, entry)
         return entry
+
+    def _key(self, entry: Entry) -> CoordinateMapKey:
+        """The key of an entry; it keeps the entry alive."""
+        with self._lock:
+            if entry.key_id < 0:
+                entry.key_id = next(self._next_key)
+                self._by_key.put(entry.key_id, entry)
+        key = CoordinateMapKey(entry.key_id, entry.stride, self.id)
+        object.__setattr__(key, "_entry", entry)
+        return key
 
     def _of_key(self, key: Any) -> Entry:
         if not isinstance(key, CoordinateMapKey):
@@ -143,15 +194,19 @@ class CoordinateManager:
             if active_rows is not None and count == rows:
                 entry.active[of.name] = active_rows
             self._add(entry)
-            self._by_object[name] = entry
+            self._by_object.put(name, entry)
             return entry
 
-    def _of_set(self, handle: Any) -> Entry:
+    def _of_set(self, handle: Any, set_id: Optional[int] = None) -> Entry:
         """The entry of a C set that an operation made (a borrowed handle)."""
-        set_id = int(lib.lat_coords_id(handle))
+        if set_id is None:
+            set_id = lib.lat_coords_id(handle)
         with self._lock:
             entry = self._by_set.get(set_id)
-            return entry if entry is not None else self._add(Entry(retain_set(handle)))
+            if entry is None:
+                entry = Entry(retain_set(handle), set_id=set_id)
+                self._by_set.put(set_id, entry)
+            return entry
 
     def _adopt(self, entry: Entry) -> Entry:
         """The entry of another manager's set in this one."""
@@ -164,7 +219,7 @@ class CoordinateManager:
                 found.active.update(entry.active)
                 self._add(found)
                 if entry.source is not None:
-                    self._by_object[(id(entry.source), 0, entry.stride)] = found
+                    self._by_object.put((id(entry.source), 0, entry.stride), found)
             return found
 
     # --- the public methods ---
@@ -177,7 +232,7 @@ class CoordinateManager:
         """
         coords = check_coords(as_array(coords))
         entry = self._insert(coords, triple(stride, name="stride"), active_rows)
-        return key_of(entry)
+        return self._key(entry)
 
     def owns(self, key: CoordinateMapKey) -> bool:
         return key.manager_id == self.id and key.id in self._by_key
@@ -293,15 +348,3 @@ def entry_relation(kind: str, entry: Entry, target: Optional[Entry], spec: Kerne
         )
         entry.relations[name] = found
     return found
-
-
-def _new_key(key_id: int, entry: Entry, manager_id: int) -> CoordinateMapKey:
-    key = CoordinateMapKey(key_id, entry.stride, manager_id)
-    object.__setattr__(key, "_entry", entry)
-    return key
-
-
-def key_of(entry: Entry) -> CoordinateMapKey:
-    """The key of an entry; it keeps the entry alive."""
-    key_id, _, manager_id = entry.key
-    return _new_key(key_id, entry, manager_id)

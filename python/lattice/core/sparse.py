@@ -4,8 +4,8 @@ from __future__ import annotations
 from typing import Any, Iterable, List, Optional, Tuple
 
 from .._arrays import NAMES, Library, as_array, is_contiguous, library_of, make_view
-from .._library import NULL, check, context, ffi, lib, options
-from .manager import CoordinateManager, Entry, key_of
+from .._library import NULL, check, collect, context, ffi, lib, options
+from .manager import CoordinateManager, Entry
 from .types import (
     CoordinateMapKey,
     IntOrTriple,
@@ -40,7 +40,7 @@ UNDECLARED = Batch()
 
 
 def own_tensor(handle: Any) -> Any:
-    return ffi.gc(handle, lib.lat_tensor_release)
+    return collect(handle, lib.lat_tensor_release)
 
 
 _TENSOR_OUT = ffi.typeof("lat_tensor **")
@@ -68,7 +68,7 @@ class SparseTensor:
     _batch: Batch
     _library: Library
     _key: Optional[CoordinateMapKey]
-    _c: Any  # the C tensor over these very features and what keeps it valid, or None
+    _c: Any  # what cached_c_tensor made of these very features, or None
 
     def __init__(
         self,
@@ -130,7 +130,7 @@ class SparseTensor:
     def coord_key(self) -> CoordinateMapKey:
         key = self._key
         if key is None:
-            key = key_of(self._entry)
+            key = self._manager._key(self._entry)
             object.__setattr__(self, "_key", key)
         return key
 
@@ -394,29 +394,35 @@ def c_tensor(x: SparseTensor, feats: Any) -> Tuple[Any, Any]:
     return own_tensor(out[0]), (view, keep)
 
 
-def cached_c_tensor(x: SparseTensor) -> Tuple[Any, Any]:
-    """c_tensor of x itself, kept on it where the library's arrays stay where they are."""
+def cached_c_tensor(x: SparseTensor) -> Tuple[Any, Any, int, Any]:
+    """c_tensor of x itself, its address and its data; kept on x where the library's arrays stay where they are."""
     found = x._c
-    if found is not None and x._library.address(x._feats) == found[2]:
-        return found[0], found[1]
-    handle, keep = c_tensor(x, x._feats)
-    if keep is not None and x._library.stays:
-        x._c = (handle, keep, x._library.address(x._feats))
-    return handle, keep
+    address = x._library.address(x._feats)
+    if found is None or address != found[2]:
+        handle, keep = c_tensor(x, x._feats)
+        found = (handle, keep, address, lib.lat_tensor_feats(handle).data)
+        if keep is not None and x._library.stays:
+            x._c = found
+    return found  # type: ignore[no-any-return]
 
 
-def feats_of(of: Library, tensor: Any) -> Any:
-    """The features of a result tensor, sharing its memory."""
-    return of.take(lib.lat_array_retain(lib.lat_tensor_feats_array(tensor)))
+def feats_of(of: Library, tensor: Any, view: Any = None) -> Any:
+    """The features of a result tensor, sharing its memory. view: of the features, where the caller has it."""
+    handle = lib.lat_array_retain(lib.lat_tensor_feats_array(tensor))
+    if view is None or not of.stays:
+        return of.take(handle)
+    release, shape = lib.lat_array_release, view.shape
+    return of.over(view.data, view.dtype, (shape[0], shape[1]), lambda _: release(handle), True)
 
 
 def place_of(x: SparseTensor, tensor: Any) -> Tuple[Entry, Batch]:
     """The entry and the batch metadata of a C tensor that was made from x."""
     coords = lib.lat_tensor_coords(tensor)
     entry = x._entry
-    if int(lib.lat_coords_id(coords)) != entry.set_id:
-        entry = x._manager._of_set(coords)
-    size = int(lib.lat_tensor_batch_size(tensor))
+    set_id = lib.lat_coords_id(coords)
+    if set_id != entry.set_id:
+        entry = x._manager._of_set(coords, set_id)
+    size: int = lib.lat_tensor_batch_size(tensor)
     if size < 0:
         return entry, UNDECLARED
     counts = lib.lat_tensor_batch_counts(tensor)

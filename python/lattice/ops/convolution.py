@@ -4,9 +4,9 @@ from __future__ import annotations
 import functools
 from typing import Any, Callable, List, Optional, Tuple, Union
 
-from .._arrays import FLOATS, NAMES, library_of
-from .._library import NULL, check, ffi, lib, options
-from .._operation import Place, grads_list, run
+from .._arrays import FLOATS, NAMES, common_library, library_of
+from .._library import NULL, check, ffi, lib, new, options
+from .._operation import Place, grads_list, run, run_directly
 from ..core.manager import Entry
 from ..core.quantized import QuantizedWeight
 from ..core.relations import Reach, check_support, create_relation, edge_arrays, support_fields
@@ -75,8 +75,11 @@ def target_entry(op: str, x: SparseTensor, coordinates: Coordinates, stride: Tri
     return manager._insert(coordinates, stride)
 
 
+_WEIGHT = ffi.typeof("lat_weight *")
+
+
 def _weight(view: Any, packed: Any) -> Any:
-    found = ffi.new("lat_weight *")
+    found = new(_WEIGHT, None)
     if packed is not None:
         found.packed = packed._handle
     else:
@@ -102,8 +105,57 @@ def gather_map(math: Any, of: Any, handle: Any, n_in: int) -> Tuple[Any, int, in
     return flat.reshape(n_out, volume), n_out, volume
 
 
-def _composed(x: SparseTensor, kind: str, target: Optional[Entry], spec: KernelSpec, groups: int, eps: Optional[float], reach: Reach) -> Any:
-    entry, of = x._entry, x._library
+class _Geometry:
+    """What a convolution is but for its arrays; operations ask for the same few again and again."""
+
+    __slots__ = ("op", "function", "gradient", "kind", "with_target", "spec", "groups", "eps", "reach", "opts", "transposed")
+
+    def __init__(self, op: str, spec: KernelSpec, groups: Any, eps: Optional[float], support: str, bounds: Any) -> None:
+        if eps is not None and not eps > 0:
+            raise ValueError(f"{op}: eps must be positive: got {eps}")
+        self.op, self.spec, self.groups, self.eps = op, spec, int(groups), eps
+        self.function, self.gradient = getattr(lib, "lat_" + op), _BACKWARD[op]
+        self.kind, self.with_target = _MEMBERS[op]
+        self.transposed = self.kind in ("transposed", "generative")
+        self.reach = check_support(op, support, bounds)
+        fields: Any = {"kernel_size": spec.size, "dilation": spec.dilation, "groups": self.groups, **support_fields(self.reach)}
+        if self.kind != "submanifold":
+            fields.update(stride=spec.stride, padding=spec.padding)
+        if eps is not None:
+            fields["eps"] = float(eps)
+        self.opts = options("lat_conv3d_opts", **fields)
+
+
+def _make_geometry(
+    op: str, size: Any, stride: Any, padding: Any, dilation: Any, groups: Any, eps: Any, support: str, bounds: Any
+) -> _Geometry:
+    return _Geometry(op, kernel_spec(size, stride, padding, dilation), groups, eps, support, bounds)
+
+
+_known_geometry = functools.lru_cache(maxsize=512, typed=True)(_make_geometry)
+
+
+def _geometry(
+    op: str,
+    size: IntOrTriple,
+    stride: IntOrTriple,
+    padding: IntOrTriple,
+    dilation: IntOrTriple,
+    groups: int = 1,
+    eps: Optional[float] = None,
+    support: str = "floor",
+    bounds: Optional[IntOrTriple] = None,
+) -> _Geometry:
+    known: Any = _known_geometry
+    try:
+        return known(op, size, stride, padding, dilation, groups, eps, support, bounds)  # type: ignore[no-any-return]
+    except TypeError:  # lists and arrays have no hash; whatever else is wrong is said again
+        return _make_geometry(op, size, stride, padding, dilation, groups, eps, support, bounds)
+
+
+def _composed(x: SparseTensor, kind: str, target: Optional[Entry], geometry: _Geometry) -> Any:
+    entry, of, spec, groups, reach = x._entry, x._library, geometry.spec, geometry.groups, geometry.reach
+    eps = None if spec.is_pointwise and kind == "submanifold" else geometry.eps
     pointwise = spec.is_pointwise and target is None and kind in ("forward", "submanifold")
 
     def formula(math: Any, feats: Any, weight: Any, bias: Any) -> Any:
@@ -151,16 +203,6 @@ def carried(x: SparseTensor) -> Batch:
     return UNDECLARED if x._batch.size < 0 else Batch(None, x._batch.size)
 
 
-@functools.lru_cache(maxsize=512)
-def _conv_opts(spec: KernelSpec, submanifold: bool, groups: int, eps: Optional[float], reach: Reach) -> Any:
-    fields: Any = {"kernel_size": spec.size, "dilation": spec.dilation, "groups": groups, **support_fields(reach)}
-    if not submanifold:
-        fields.update(stride=spec.stride, padding=spec.padding)
-    if eps is not None:
-        fields["eps"] = eps
-    return options("lat_conv3d_opts", **fields)
-
-
 def _with_target(opts: Any, target: Entry) -> Any:
     found = ffi.new("lat_conv3d_opts *", opts[0])
     found.coordinates = target.handle
@@ -168,37 +210,34 @@ def _with_target(opts: Any, target: Entry) -> Any:
 
 
 def _convolution(
-    op: str,
-    x: SparseTensor,
-    weight: Any,
-    bias: Any,
-    spec: KernelSpec,
-    coordinates: Optional[Coordinates] = None,
-    eps: Optional[float] = None,
-    groups: int = 1,
-    reach: Reach = None,
+    x: SparseTensor, weight: Any, bias: Any, geometry: _Geometry, coordinates: Optional[Coordinates] = None
 ) -> SparseTensor:
+    op, spec = geometry.op, geometry.spec
     require_tensor(op, x)
-    kind, with_target = _MEMBERS[op]
     check_float(op, "convolution", x)
-    packed = weight if isinstance(weight, QuantizedWeight) else None
-    if packed is not None and packed._library is not x._library:
-        raise TypeError(f"{op}: mixed array libraries: got {packed._library.name} weight, expected {x._library.name}")
-    transposed = kind in ("transposed", "generative")
-    stride = out_stride(op, x, spec.stride, transposed)
-    target = None if coordinates is None else target_entry(op, x, coordinates, stride)
-    relation = kind if target is None or with_target is None else with_target
-    if eps is not None and not eps > 0:
-        raise ValueError(f"{op}: eps must be positive: got {eps}")
-    opts = _conv_opts(spec, kind == "submanifold", int(groups), None if eps is None else float(eps), reach)
-    if target is not None:
-        opts = _with_target(opts, target)
-    function = getattr(lib, "lat_" + op)
-    gradient = _BACKWARD[op]
+    of = x._library
+    packed = None
+    if isinstance(weight, QuantizedWeight):
+        packed, weight = weight, None
+        if packed._library is not of:
+            raise TypeError(f"{op}: mixed array libraries: got {packed._library.name} weight, expected {of.name}")
+    relation, opts, target = geometry.kind, geometry.opts, None
+    if geometry.transposed or coordinates is not None:
+        stride = out_stride(op, x, spec.stride, geometry.transposed)
+        if coordinates is not None:
+            target = target_entry(op, x, coordinates, stride)
+            opts = _with_target(opts, target)
+            relation = geometry.with_target or relation
+    function = geometry.function
 
     # `opts` points at the target's set: whatever outlives this call holds the target too.
     def call(context: Any, tensors: Any, views: Any, out: Any, alive: Any = target) -> int:
         return function(context, tensors[0], _weight(views[0], packed), views[1], opts, out)  # type: ignore[no-any-return]
+
+    common_library(op, x._feats, weight, bias)
+    if of.is_direct((x._feats, weight, bias)):
+        return run_directly((x,), (weight, bias), call)  # type: ignore[no-any-return]
+    gradient = geometry.gradient
 
     def backward(context: Any, tensors: Any, views: Any, grad: Any, needs: Any, alive: Any = target) -> List[Any]:
         names, flags, at = ["x"], 1 if needs[0] else 0, 1
@@ -214,14 +253,12 @@ def _convolution(
         check(gradient(context, tensors[0], _weight(views[0], packed), grad, how, out))
         return grads_list(out, *names)
 
-    c_backward = backward if gradient is not None else None
-    params = [None if packed is not None else weight, bias]
-    normalizer = eps if not (spec.is_pointwise and kind == "submanifold") else None
     shell = x_shell(x)
-    composed = _composed(shell, relation, target, spec, groups, normalizer, reach) if packed is None else None
+    composed = _composed(shell, relation, target, geometry) if packed is None else None
     return run(  # type: ignore[no-any-return]
-        op, [x], params, call, backward=c_backward, composed=composed, place=_place(shell, relation, target, spec, reach)
-    )
+        op, [x], [weight, bias], call, backward=backward if gradient is not None else None, composed=composed,
+        place=_place(shell, relation, target, spec, geometry.reach),
+    )  # fmt: skip
 
 
 def x_shell(x: SparseTensor) -> SparseTensor:
@@ -253,9 +290,8 @@ def conv3d(
     extent of the input box (semantics 0.10).
     Raises ValueError for shapes, dtypes and geometry, TypeError for mixed array libraries.
     """
-    spec = kernel_spec(kernel_size, stride, padding, dilation)
-    reach = check_support("conv3d", support, bounds)
-    return _convolution("conv3d", x, weight, bias, spec, coordinates, None, groups, reach)
+    geometry = _geometry("conv3d", kernel_size, stride, padding, dilation, groups, None, support, bounds)
+    return _convolution(x, weight, bias, geometry, coordinates)
 
 
 def subm_conv3d(
@@ -268,8 +304,7 @@ def subm_conv3d(
     groups: int = 1,
 ) -> SparseTensor:
     """Submanifold convolution: the result has x's identity. ValueError for even kernel sizes ("odd kernel_size")."""
-    spec = kernel_spec(kernel_size, 1, 0, dilation)
-    return _convolution("subm_conv3d", x, weight, bias, spec, None, None, groups)
+    return _convolution(x, weight, bias, _geometry("subm_conv3d", kernel_size, 1, 0, dilation, groups))
 
 
 def conv_transpose3d(
@@ -285,8 +320,8 @@ def conv_transpose3d(
     groups: int = 1,
 ) -> SparseTensor:
     """Transposed convolution; the stride must divide x's ("must divide") (semantics 4.5)."""
-    spec = kernel_spec(kernel_size, stride, padding, dilation)
-    return _convolution("conv_transpose3d", x, weight, bias, spec, coordinates, None, groups)
+    geometry = _geometry("conv_transpose3d", kernel_size, stride, padding, dilation, groups)
+    return _convolution(x, weight, bias, geometry, coordinates)
 
 
 def generative_conv_transpose3d(
@@ -300,8 +335,8 @@ def generative_conv_transpose3d(
     groups: int = 1,
 ) -> SparseTensor:
     """Generative transposed convolution: every output of every input, never merged (semantics 4.6)."""
-    spec = kernel_spec(kernel_size, stride, 0, 1)
-    return _convolution("generative_conv_transpose3d", x, weight, bias, spec, coordinates, None, groups)
+    geometry = _geometry("generative_conv_transpose3d", kernel_size, stride, 0, 1, groups)
+    return _convolution(x, weight, bias, geometry, coordinates)
 
 
 def normalized_subm_conv3d(
@@ -314,8 +349,7 @@ def normalized_subm_conv3d(
     eps: float = 1e-8,
 ) -> SparseTensor:
     """subm_conv3d divided by the length of the weights that met each output element (semantics 4.7)."""
-    spec = kernel_spec(kernel_size, 1, 0, dilation)
-    return _convolution("normalized_subm_conv3d", x, weight, bias, spec, None, eps)
+    return _convolution(x, weight, bias, _geometry("normalized_subm_conv3d", kernel_size, 1, 0, dilation, 1, eps))
 
 
 def normalized_conv_transpose3d(
@@ -331,8 +365,8 @@ def normalized_conv_transpose3d(
     coordinates: Optional[Coordinates] = None,
 ) -> SparseTensor:
     """Normalized conv_transpose3d."""
-    spec = kernel_spec(kernel_size, stride, padding, dilation)
-    return _convolution("normalized_conv_transpose3d", x, weight, bias, spec, coordinates, eps)
+    geometry = _geometry("normalized_conv_transpose3d", kernel_size, stride, padding, dilation, 1, eps)
+    return _convolution(x, weight, bias, geometry, coordinates)
 
 
 def normalized_generative_conv_transpose3d(
@@ -346,8 +380,8 @@ def normalized_generative_conv_transpose3d(
     coordinates: Optional[Coordinates] = None,
 ) -> SparseTensor:
     """Normalized generative_conv_transpose3d."""
-    spec = kernel_spec(kernel_size, stride, 0, 1)
-    return _convolution("normalized_generative_conv_transpose3d", x, weight, bias, spec, coordinates, eps)
+    geometry = _geometry("normalized_generative_conv_transpose3d", kernel_size, stride, 0, 1, 1, eps)
+    return _convolution(x, weight, bias, geometry, coordinates)
 
 
 def inverse_conv3d(

@@ -8,7 +8,7 @@ from typing import Any, Callable, List, Optional
 
 from .._arrays import I32, common_library, library_of, make_view
 from .._library import NULL, check, context, ffi, lib, options
-from .._operation import grads_list, run
+from .._operation import grads_list, run, run_directly
 from ..core.manager import CoordinateManager, Entry, own_set
 from ..core.quantized import QuantizedWeight
 from ..core.sparse import UNDECLARED, SparseTensor, make, require_tensor
@@ -31,9 +31,7 @@ def _dense(op: str, feats: Any) -> SparseTensor:
         zeros, out = ffi.new("int32_t[4]"), ffi.new("lat_coords **")
         view = make_view(zeros, I32, (rows, 4), (0, 1))
         check(lib.lat_coords_create(context(), view, NULL, out))
-        entry = Entry(own_set(out[0]))
-        entry.key = (0, (1, 1, 1), -1)
-        _dense_sets[rows] = entry
+        entry = _dense_sets[rows] = Entry(own_set(out[0]))
         while len(_dense_sets) > 16:
             try:
                 _dense_sets.popitem(last=False)
@@ -80,6 +78,7 @@ def linear_features(x: Any, weight: Any, bias: Any = None) -> Any:
 
 _KINDS = {"relu": 0, "sigmoid": 1, "silu": 2, "tanh": 3, "leaky_relu": 4, "gelu": 5, "softplus": 8, "exp": 9}
 _GELUS = {"none": 5, "precise": 5, "tanh": 6, "fast": 7}
+_GELU_FORMS = {5: 0, 6: 1, 7: 2}  # as lat_gelu counts them
 
 
 def _gelu_code(approximate: str) -> int:
@@ -135,9 +134,16 @@ def _activate(
         opts = _activation_opts(float(alpha), float(beta), float(threshold))
 
     def call(context: Any, tensors: Any, views: Any, out: Any) -> int:
+        if code == 0:
+            return lib.lat_relu(context, tensors[0], out)  # type: ignore[no-any-return]
+        if code in _GELU_FORMS:
+            return lib.lat_gelu(context, tensors[0], _GELU_FORMS[code], out)  # type: ignore[no-any-return]
         if opts is None:
             return lib.lat_leaky_relu(context, tensors[0], 0.0, out)  # type: ignore[no-any-return]
         return lib.lat_activation(context, tensors[0], code, opts, out)  # type: ignore[no-any-return]
+
+    if x._library.is_direct((x._feats,)):
+        return run_directly((x,), (), call)  # type: ignore[no-any-return]
 
     def backward(context: Any, tensors: Any, views: Any, grad: Any, needs: Any) -> List[Any]:
         out = ffi.new("lat_array **")
@@ -270,9 +276,18 @@ def _norm(
     require_tensor(op, x)
     _check_eps(op, eps)
     of = x._library
+    middle = () if groups is None else (int(groups),)
+    if mean is not None or var is not None:
+        common_library(op, x._feats, mean, var)
+    if of.is_direct((x._feats, weight, bias)):
+        common_library(op, x._feats, weight, bias)
+
+        def direct(context: Any, tensors: Any, views: Any, out: Any) -> int:
+            return function(context, tensors[0], *middle, _norm_opts(views, eps, views[2], views[3]), out)  # type: ignore[no-any-return]
+
+        return run_directly((x,), (weight, bias, mean, var), direct)  # type: ignore[no-any-return]
     statistics = [None if array is None else of.detach(array) for array in (mean, var)]
     kept = [(NULL, None) if array is None else of.view(array) for array in statistics]
-    middle = [] if groups is None else [int(groups)]
 
     def opts(views: List[Any]) -> Any:
         return _norm_opts(views, eps, kept[0][0], kept[1][0])
@@ -307,8 +322,6 @@ def _norm(
         return math.promoted(y if b is None else y + math.f32(b), feats, w, b, *statistics)
 
     plain = op in ("batch_norm", "layer_norm", "rms_norm")
-    if mean is not None or var is not None:
-        common_library(op, x._feats, *statistics)
     return run(op, [x], [weight, bias], call, backward=backward, composed=composed if plain else None)  # type: ignore[no-any-return]
 
 

@@ -1,10 +1,11 @@
 """Pooling (semantics 5)."""
 from __future__ import annotations
 
+import functools
 from typing import Any, List, Optional
 
 from .._library import NULL, check, ffi, lib
-from .._operation import run
+from .._operation import run, run_directly
 from ..core.relations import check_support, create_relation, kernel_opts
 from ..core.sparse import SparseTensor, require_tensor
 from ..core.types import IntOrTriple, KernelSpec, kernel_spec, positive_triple
@@ -34,6 +35,22 @@ def _reduce(math: Any, feats: Any, table: Any, n_in: int, mode: str) -> Any:
     return total
 
 
+def _make_geometry(size: Any, stride: Any, padding: Any, dilation: Any, support: str, bounds: Any) -> Any:
+    spec, reach = kernel_spec(size, stride, padding, dilation), check_support("pool3d", support, bounds)
+    return spec, reach, kernel_opts(spec, reach)
+
+
+_known_geometry = functools.lru_cache(maxsize=256, typed=True)(_make_geometry)
+
+
+def _geometry(*arguments: Any) -> Any:
+    """KernelSpec, support and options of C; operations ask for the same few again and again."""
+    try:
+        return _known_geometry(*arguments)
+    except TypeError:  # lists and arrays have no hash; whatever else is wrong is said again
+        return _make_geometry(*arguments)
+
+
 def _one(out: Any) -> List[Any]:
     return [out[0]]
 
@@ -57,13 +74,15 @@ def pool3d(
     require_tensor(op, x)
     check_float(op, "pooling", x)
     code = mode_code(op, mode)
-    spec = kernel_spec(kernel_size, stride, padding, dilation)
-    reach = check_support(op, support, bounds)
-    opts = kernel_opts(spec, reach)
-    shell, of = x_shell(x), x._library
+    spec, reach, opts = _geometry(kernel_size, stride, padding, dilation, support, bounds)
+    of = x._library
 
     def call(context: Any, tensors: Any, views: Any, out: Any) -> int:
         return lib.lat_pool3d(context, tensors[0], code, opts, out)  # type: ignore[no-any-return]
+
+    if of.is_direct((x._feats,)):
+        return run_directly((x,), (), call)  # type: ignore[no-any-return]
+    shell = x_shell(x)
 
     def backward(context: Any, tensors: Any, views: Any, grad: Any, needs: Any) -> List[Any]:
         out = ffi.new("lat_array **")
