@@ -22,14 +22,14 @@ typedef enum lat_gelu_approx {
   LAT_GELU_FAST = 2  ///< x * sigmoid(1.702 x)
 } lat_gelu_approx;
 
-/// Gaussian error linear unit. Own polynomials for erf, tanh and exp, the same bits at every CPU level; at most 6 ulp off
+/// Gaussian error linear unit. Own polynomials for erf, tanh and exp, the same bits at every CPU level; at most 4 ulp off
 /// in float32 (docs/numerics.md). +inf stays, -inf gives -0, NaN stays NaN.
 /// Errors: INVALID_ARGUMENT (NULL; "approximate" outside the enum), OUT_OF_MEMORY.
 LAT_API LAT_CHECKED lat_status lat_gelu(lat_context *context, const lat_tensor *x, lat_gelu_approx approximate,
                                         lat_tensor **out);
 
-/// `1 / (1 + exp(-x))`. This and the following functions use own polynomials in double and round once: the same bits at
-/// every CPU level, at most 0.501 ulp off in float32 (docs/numerics.md). NaN stays NaN.
+/// `1 / (1 + exp(-x))`. This and the following functions use own polynomials in float32: the same bits at every CPU
+/// level, at most 3 ulp off (docs/numerics.md). NaN stays NaN.
 /// Errors: INVALID_ARGUMENT (NULL), OUT_OF_MEMORY.
 LAT_API LAT_CHECKED lat_status lat_sigmoid(lat_context *context, const lat_tensor *x, lat_tensor **out);
 

@@ -185,12 +185,8 @@ typedef struct lat__global_pool_desc {
 
 /// Element-wise functions.
 typedef enum lat__unary {
-  LAT__UNARY_RELU = 0,
-  LAT__UNARY_GELU_ERF = 1,
-  LAT__UNARY_GELU_TANH = 2,
-  LAT__UNARY_GELU_FAST = 3,
-  LAT__UNARY_CAST = 4,
-  LAT__UNARY_ROUND = 5 ///< to the nearest integer, ties to even
+  LAT__UNARY_CAST = 0,
+  LAT__UNARY_ROUND = 1 ///< to the nearest integer, ties to even
 } lat__unary;
 
 typedef struct lat__unary_desc {

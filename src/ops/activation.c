@@ -12,16 +12,16 @@
 #define DEFAULT_BETA 1.0
 #define DEFAULT_THRESHOLD 20.0
 
-static lat_status check_approximate(lat_gelu_approx approximate, lat__unary *kind) {
+static lat_status check_approximate(lat_gelu_approx approximate, lat_activation_kind *kind) {
   switch (approximate) {
   case LAT_GELU_NONE:
-    *kind = LAT__UNARY_GELU_ERF;
+    *kind = LAT_ACTIVATION_GELU;
     return LAT_STATUS_OK;
   case LAT_GELU_TANH:
-    *kind = LAT__UNARY_GELU_TANH;
+    *kind = LAT_ACTIVATION_GELU_TANH;
     return LAT_STATUS_OK;
   case LAT_GELU_FAST:
-    *kind = LAT__UNARY_GELU_FAST;
+    *kind = LAT_ACTIVATION_GELU_FAST;
     return LAT_STATUS_OK;
   }
   return lat_fail(LAT_STATUS_INVALID_ARGUMENT, "gelu: approximate: got %d, expected 0 (none), 1 (tanh) or 2 (fast)",
@@ -44,24 +44,6 @@ lat_status lat__unary_run(lat_context *context, const char *op, lat__unary kind,
   LAT_TRY(lat__tensor_new(context, op, x->coords, feats, x, out), done);
 done:
   lat_array_release(feats);
-  return status;
-}
-
-lat_status lat_relu(lat_context *context, const lat_tensor *x, lat_tensor **out) {
-  lat_status status = LAT_STATUS_OK;
-  LAT_TRY(lat__op_check("relu", context, "x", x, out), done);
-  LAT_TRY(lat__unary_run(context, "relu", LAT__UNARY_RELU, x, lat_tensor_dtype(x), out), done);
-done:
-  return status;
-}
-
-lat_status lat_gelu(lat_context *context, const lat_tensor *x, lat_gelu_approx approximate, lat_tensor **out) {
-  lat_status status = LAT_STATUS_OK;
-  lat__unary kind = LAT__UNARY_GELU_ERF;
-  LAT_TRY(lat__op_check("gelu", context, "x", x, out), done);
-  LAT_TRY(check_approximate(approximate, &kind), done);
-  LAT_TRY(lat__unary_run(context, "gelu", kind, x, lat_tensor_dtype(x), out), done);
-done:
   return status;
 }
 
@@ -164,6 +146,20 @@ static lat_status plain_activation(lat_context *context, const char *op, lat_act
   activation_choice choice = {.kind = kind};
   lat_status status = lat__op_check(op, context, "x", x, out);
   return status ? status : activation_tensor(context, op, &choice, x, out);
+}
+
+lat_status lat_relu(lat_context *context, const lat_tensor *x, lat_tensor **out) {
+  return plain_activation(context, "relu", LAT_ACTIVATION_RELU, x, out);
+}
+
+lat_status lat_gelu(lat_context *context, const lat_tensor *x, lat_gelu_approx approximate, lat_tensor **out) {
+  lat_status status = LAT_STATUS_OK;
+  activation_choice choice = {.kind = LAT_ACTIVATION_GELU};
+  LAT_TRY(lat__op_check("gelu", context, "x", x, out), done);
+  LAT_TRY(check_approximate(approximate, &choice.kind), done);
+  LAT_TRY(activation_tensor(context, "gelu", &choice, x, out), done);
+done:
+  return status;
 }
 
 lat_status lat_sigmoid(lat_context *context, const lat_tensor *x, lat_tensor **out) {

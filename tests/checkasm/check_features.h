@@ -8,60 +8,38 @@ static float *random_floats(int64_t n) {
 
 // --- activations ------------------------------------------------------------------------------------------------------
 
-typedef void (*elementwise_fn)(int64_t n, const float *x, float *y);
-
-static void check_elementwise(const char *what, elementwise_fn scalar, elementwise_fn level) {
-  // Small counts for the tails, one long run for the values: all magnitudes, both signs, infinities and NaN.
-  for (int64_t n = 0; n <= 70; n++) {
-    int64_t count = n < 70 ? n : 40000;
-    float *x = random_floats(count);
-    for (int64_t i = 0; n == 70 && i < count; i++) {
-      uint32_t word = (uint32_t)(next_random() >> 32);
-      if (i % 2 == 0) memcpy(&x[i], &word, sizeof word);
-    }
-    size_t bytes = (size_t)count * sizeof *x;
-    float *expected = guarded_output(bytes, 64), *got = guarded_output(bytes, 0);
-    scalar(count, x, expected);
-    level(count, x, got);
-    assert_same_bytes(what, got, expected, bytes);
-    guarded_check(what);
-    guarded_free_all();
+/// `count` elements of a dtype, half of them random numbers, half (when `all`) of any bits: all magnitudes, infinities, NaN.
+static void *random_elements(lat_dtype dtype, int64_t count, bool all) {
+  size_t bytes = lat_dtype_bytes(dtype);
+  char *x = guarded_alloc((size_t)count * bytes);
+  for (int64_t i = 0; i < count; i++) {
+    uint32_t word = (uint32_t)(next_random() >> 32);
+    float value = random_float();
+    uint16_t half = dtype == LAT_DTYPE_F16 ? lat_f32_to_f16(value) : lat_f32_to_bf16(value);
+    if (!all || i % 2 == 1) memcpy(&word, dtype == LAT_DTYPE_F32 ? (void *)&value : (void *)&half, bytes);
+    memcpy(x + (size_t)i * bytes, &word, bytes);
   }
+  return x;
 }
 
-static void check_gelu_erf_f32(const checker *c) {
-  check_elementwise("gelu_erf_f32", c->scalar->gelu_erf_f32, c->level->gelu_erf_f32);
+static void run_activation(const lat__cpu_kernels *t, lat_dtype dtype, const lat__activation_args *args, int64_t n,
+                           const void *x, void *y) {
+  if (dtype == LAT_DTYPE_F32) t->activate_f32(args, n, x, y);
+  if (dtype == LAT_DTYPE_F16) t->activate_f16(args, n, x, y);
+  if (dtype == LAT_DTYPE_BF16) t->activate_bf16(args, n, x, y);
 }
 
-static void check_gelu_tanh_f32(const checker *c) {
-  check_elementwise("gelu_tanh_f32", c->scalar->gelu_tanh_f32, c->level->gelu_tanh_f32);
-}
-
-static void check_gelu_fast_f32(const checker *c) {
-  check_elementwise("gelu_fast_f32", c->scalar->gelu_fast_f32, c->level->gelu_fast_f32);
-}
-
-/// Every kind of activation, forward (all but the forms of gelu) or its slope, over all magnitudes.
-static void check_activation(const checker *c, bool slope, const char *what) {
+/// Every kind of activation; small counts for the tails, one long run for the values.
+static void check_activation(const checker *c, lat_dtype dtype, const char *what) {
   for (int kind = LAT_ACTIVATION_RELU; kind <= LAT_ACTIVATION_EXP; kind++) {
     const lat__activation_args args = {(lat_activation_kind)kind, 0.25f, 1.5f, 12.0f};
-    if (!slope && kind >= LAT_ACTIVATION_GELU && kind <= LAT_ACTIVATION_GELU_FAST) continue;
-    for (int64_t n = 0; n <= 20; n++) {
-      int64_t count = n < 20 ? n : 5000;
-      float *x = random_floats(count), *g = random_floats(count);
-      for (int64_t i = 0; n == 20 && i < count; i += 2) {
-        uint32_t word = (uint32_t)(next_random() >> 32);
-        memcpy(&x[i], &word, sizeof word);
-      }
-      size_t bytes = (size_t)count * sizeof *x;
-      float *expected = guarded_output(bytes, 64), *got = guarded_output(bytes, 0);
-      if (slope) {
-        c->scalar->activate_slope_f32(&args, count, x, g, expected);
-        c->level->activate_slope_f32(&args, count, x, g, got);
-      } else {
-        c->scalar->activate_f32(&args, count, x, expected);
-        c->level->activate_f32(&args, count, x, got);
-      }
+    for (int64_t n = 0; n <= 70; n++) {
+      int64_t count = n < 70 ? n : 20000;
+      void *x = random_elements(dtype, count, n == 70);
+      size_t bytes = (size_t)count * lat_dtype_bytes(dtype);
+      void *expected = guarded_output(bytes, 64), *got = guarded_output(bytes, 0);
+      run_activation(c->scalar, dtype, &args, count, x, expected);
+      run_activation(c->level, dtype, &args, count, x, got);
       assert_same_bytes(what, got, expected, bytes);
       guarded_check(what);
       guarded_free_all();
@@ -70,11 +48,34 @@ static void check_activation(const checker *c, bool slope, const char *what) {
 }
 
 static void check_activate_f32(const checker *c) {
-  check_activation(c, false, "activate_f32");
+  check_activation(c, LAT_DTYPE_F32, "activate_f32");
 }
 
+static void check_activate_f16(const checker *c) {
+  check_activation(c, LAT_DTYPE_F16, "activate_f16");
+}
+
+static void check_activate_bf16(const checker *c) {
+  check_activation(c, LAT_DTYPE_BF16, "activate_bf16");
+}
+
+/// The slope of every kind, over all magnitudes.
 static void check_activate_slope_f32(const checker *c) {
-  check_activation(c, true, "activate_slope_f32");
+  static const char what[] = "activate_slope_f32";
+  for (int kind = LAT_ACTIVATION_RELU; kind <= LAT_ACTIVATION_EXP; kind++) {
+    const lat__activation_args args = {(lat_activation_kind)kind, 0.25f, 1.5f, 12.0f};
+    for (int64_t n = 0; n <= 20; n++) {
+      int64_t count = n < 20 ? n : 5000;
+      float *x = random_elements(LAT_DTYPE_F32, count, n == 20), *g = random_floats(count);
+      size_t bytes = (size_t)count * sizeof *x;
+      float *expected = guarded_output(bytes, 64), *got = guarded_output(bytes, 0);
+      c->scalar->activate_slope_f32(&args, count, x, g, expected);
+      c->level->activate_slope_f32(&args, count, x, g, got);
+      assert_same_bytes(what, got, expected, bytes);
+      guarded_check(what);
+      guarded_free_all();
+    }
+  }
 }
 
 static void check_softmax_rows_f32(const checker *c) {

@@ -80,7 +80,10 @@ static void check_bound(int kind, const char *what, double worst, double bound) 
   if (!(worst <= bound)) fail_msg("kind %d %s: %g ulp, expected at most %g", kind, what, worst, bound);
 }
 
-// The forms of gelu forward have a wider bound and a sweep of their own (test_feature.c). The slope of gelu passes zero,
+// The bounds of docs/numerics.md, by kind. The forms of gelu have a sweep of their own (test_feature.c).
+static const double value_bound_ulp[N_KINDS] = {0, 2, 3, 3, 0.501, 4, 3, 3, 2.5, 1};
+
+// The slope of gelu passes zero,
 // where the double arithmetic leaves 1e-11 of the terms that cancel.
 static void test_error_bounds(void **state) {
   (void)state;
@@ -104,7 +107,7 @@ static void test_error_bounds(void **state) {
         worst_slope = fmax(worst_slope, error_of(got_slope[i], exact));
       }
     }
-    if (kind < 5 || kind > 7) check_bound(kind, "value", worst, 0.501);
+    if (kind < 5 || kind > 7) check_bound(kind, "value", worst, value_bound_ulp[kind]);
     check_bound(kind, "slope", worst_slope, 0.501);
     lat_array_release(slope);
     lat_tensor_release(y);
@@ -115,7 +118,7 @@ static void test_error_bounds(void **state) {
 
 static void test_special_values(void **state) {
   (void)state;
-  const double values[6] = {0.0, -0.0, INFINITY, -INFINITY, NAN, 1.0};
+  const double values[6] = {0.0, -0.0, INFINITY, -INFINITY, NAN, 1.0}; // the last one is not exact
   for (int kind = 0; kind < N_KINDS; kind++) {
     const ref_activation activation = {kind, (double)0.01f, 1.0, 20.0};
     double expected[6], slopes[6];
@@ -130,7 +133,10 @@ static void test_special_values(void **state) {
     }
     lat_test_assert_ok(lat_activation(context, x, (lat_activation_kind)kind, NULL, &y));
     lat_test_assert_ok(lat_activation_backward(context, x, (lat_activation_kind)kind, &ones, NULL, &slope));
-    if (kind < 5 || kind > 7) lat_test_assert_values(lat_tensor_feats(y), expected, 6);
+    lat_array_view special = lat_tensor_feats(y);
+    special.shape[0] = 5;
+    if (kind < 5 || kind > 7) lat_test_assert_values(special, expected, 5);
+    assert_true(error_of(((const float *)lat_tensor_feats(y).data)[5], expected[5]) <= value_bound_ulp[kind] + 0.5);
     lat_test_assert_values(lat_array_as_view(slope), slopes, 6);
     lat_array_release(slope);
     lat_tensor_release(y);

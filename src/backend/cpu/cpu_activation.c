@@ -18,7 +18,24 @@ typedef struct activation_job {
   lat__activation_args args;
 } activation_job;
 
-static void activation_range(void *arg, int64_t begin, int64_t end, int worker) {
+/// Elements [begin, end) of f(x).
+static void value_range(void *arg, int64_t begin, int64_t end, int worker) {
+  const activation_job *job = arg;
+  const lat__activation_desc *desc = job->desc;
+  const uint16_t *x = desc->x; // of the 16-bit dtypes
+  uint16_t *y = desc->y;
+  (void)worker;
+  if (desc->dtype == LAT_DTYPE_F32) {
+    job->kernels->activate_f32(&job->args, end - begin, (const float *)desc->x + begin, (float *)desc->y + begin);
+  } else if (desc->dtype == LAT_DTYPE_F16) {
+    job->kernels->activate_f16(&job->args, end - begin, x + begin, y + begin);
+  } else {
+    job->kernels->activate_bf16(&job->args, end - begin, x + begin, y + begin);
+  }
+}
+
+/// Elements [begin, end) of f'(x) grad.
+static void slope_range(void *arg, int64_t begin, int64_t end, int worker) {
   const activation_job *job = arg;
   const lat__activation_desc *desc = job->desc;
   float wide_x[TILE], wide_grad[TILE], result[TILE];
@@ -26,13 +43,9 @@ static void activation_range(void *arg, int64_t begin, int64_t end, int worker) 
   for (int64_t first = begin; first < end; first += TILE) {
     int64_t n = lat__min_i64(TILE, end - first);
     const float *x = lat__cpu_widen(job->kernels, desc->dtype, desc->x, first, n, wide_x);
+    const float *grad = lat__cpu_widen(job->kernels, desc->dtype_grad, desc->grad, first, n, wide_grad);
     float *y = lat__cpu_target(desc->dtype, desc->y, first, result);
-    if (desc->grad) {
-      const float *grad = lat__cpu_widen(job->kernels, desc->dtype_grad, desc->grad, first, n, wide_grad);
-      job->kernels->activate_slope_f32(&job->args, n, x, grad, y);
-    } else {
-      lat__cpu_activate(job->kernels, &job->args, n, x, y);
-    }
+    job->kernels->activate_slope_f32(&job->args, n, x, grad, y);
     lat__cpu_narrow(job->kernels, desc->dtype, y, n, desc->y, first);
   }
 }
@@ -40,7 +53,7 @@ static void activation_range(void *arg, int64_t begin, int64_t end, int worker) 
 lat_status lat__cpu_activation(lat_context *context, const lat__activation_desc *desc) {
   activation_job job = {desc, lat__cpu_kernels_for(context), {desc->kind, desc->alpha, desc->beta, desc->threshold}};
   assert(desc->count == 0 || desc->x != desc->y);
-  lat__parallel_for(context, desc->count, GRAIN, activation_range, &job);
+  lat__parallel_for(context, desc->count, GRAIN, desc->grad ? slope_range : value_range, &job);
   return LAT_STATUS_OK;
 }
 

@@ -64,7 +64,7 @@ static void finish_tile_f32(const epilogue_tile *tile) {
   lat__epilogue_args last = {.residual_last = steps.residual_last};
   steps.residual_last = NULL;
   packed->kernels->epilogue_rows_f32(&steps, tile->sums, packed->columns, tile->n_rows, desc->c_out, tile->a);
-  lat__cpu_activate(packed->kernels, &activation, tile->n_rows * desc->c_out, tile->a, y);
+  packed->kernels->activate_f32(&activation, tile->n_rows * desc->c_out, tile->a, y);
   if (last.residual_last) packed->kernels->epilogue_rows_f32(&last, y, desc->c_out, tile->n_rows, desc->c_out, y);
 }
 
@@ -107,7 +107,7 @@ static void finish_tile_16(const epilogue_tile *tile) {
     step_16(tile, &(lat__epilogue_args){.relu = true});
   } else if (epilogue->activates) {
     lat__activation_args activation = {epilogue->kind, epilogue->alpha, epilogue->beta, epilogue->threshold};
-    lat__cpu_activate(packed->kernels, &activation, tile->n_rows * desc->c_out, tile->a, tile->b);
+    packed->kernels->activate_f32(&activation, tile->n_rows * desc->c_out, tile->a, tile->b);
     round_tile(tile, tile->b);
   }
   if (epilogue->adds_residual && epilogue->residual_last) add_residual_16(tile);

@@ -54,23 +54,4 @@ static inline void lat__cpu_narrow(const lat__cpu_kernels *kernels, lat_dtype dt
   lat__cpu_finish_rows(kernels, dtype, values, n, NULL, 1, n, (uint16_t *)y + first);
 }
 
-/// y[i] = activation of x[i], any kind.
-static inline void lat__cpu_activate(const lat__cpu_kernels *kernels, const lat__activation_args *args, int64_t n,
-                                     const float *x, float *y) {
-  switch (args->kind) {
-  case LAT_ACTIVATION_GELU:
-    kernels->gelu_erf_f32(n, x, y);
-    break;
-  case LAT_ACTIVATION_GELU_TANH:
-    kernels->gelu_tanh_f32(n, x, y);
-    break;
-  case LAT_ACTIVATION_GELU_FAST:
-    kernels->gelu_fast_f32(n, x, y);
-    break;
-  default:
-    kernels->activate_f32(args, n, x, y);
-    break;
-  }
-}
-
 #endif

@@ -1,5 +1,5 @@
-// Element-wise functions: relu, the three forms of gelu, and conversion between feature dtypes. Elements are worked on
-// in tiles that stay in the first-level cache while float16 is widened and narrowed around the float32 function.
+// Rounding to integers, and conversion between feature dtypes. Elements are worked on in tiles that stay in the
+// first-level cache while 16-bit features are widened and narrowed.
 
 #include <assert.h>
 #include <math.h>
@@ -18,40 +18,12 @@ typedef struct unary_job {
   const lat__cpu_kernels *kernels;
 } unary_job;
 
-/// max(x, 0); what is not below or equal to zero stays, NaN included.
-static void relu_tile(int64_t n, const float *x, float *y) {
-  for (int64_t i = 0; i < n; i++) y[i] = x[i] <= 0.0f ? 0.0f : x[i];
-}
-
 /// Nearest integer, ties to even: adding 2^23 to the magnitude leaves no fraction. Larger magnitudes have none.
 static void round_tile(int64_t n, const float *x, float *y) {
   for (int64_t i = 0; i < n; i++) {
     float magnitude = fabsf(x[i]);
     float shifted = magnitude + 0x1p23f;
     y[i] = magnitude < 0x1p23f ? copysignf(shifted - 0x1p23f, x[i]) : x[i];
-  }
-}
-
-static void apply_tile(const unary_job *job, int64_t n, const float *x, float *y) {
-  switch (job->desc->kind) {
-  case LAT__UNARY_RELU:
-    relu_tile(n, x, y);
-    break;
-  case LAT__UNARY_GELU_ERF:
-    job->kernels->gelu_erf_f32(n, x, y);
-    break;
-  case LAT__UNARY_GELU_TANH:
-    job->kernels->gelu_tanh_f32(n, x, y);
-    break;
-  case LAT__UNARY_GELU_FAST:
-    job->kernels->gelu_fast_f32(n, x, y);
-    break;
-  case LAT__UNARY_ROUND:
-    round_tile(n, x, y);
-    break;
-  case LAT__UNARY_CAST:
-    memcpy(y, x, (size_t)n * sizeof *y);
-    break;
   }
 }
 
@@ -64,7 +36,11 @@ static void unary_range(void *arg, int64_t begin, int64_t end, int worker) {
     int64_t n = lat__min_i64(TILE, end - first);
     const float *x = lat__cpu_widen(job->kernels, desc->dtype_in, desc->x, first, n, widened);
     float *y = lat__cpu_target(desc->dtype_out, desc->y, first, result);
-    apply_tile(job, n, x, y);
+    if (desc->kind == LAT__UNARY_ROUND) {
+      round_tile(n, x, y);
+    } else {
+      memcpy(y, x, (size_t)n * sizeof *y);
+    }
     lat__cpu_narrow(job->kernels, desc->dtype_out, y, n, desc->y, first);
   }
 }

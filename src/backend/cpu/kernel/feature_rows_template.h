@@ -70,7 +70,13 @@ static void KERNEL(finish_rows_bf16)(const float *sums, int64_t sums_stride, con
   for (int64_t r = 0; r < n_rows; r++) {
     const float *source = sums + r * sums_stride;
     uint16_t *target = y + r * channels;
-    for (int64_t c = 0; c < channels; c++) {
+    int64_t c = 0;
+    for (; c + V_LANES <= channels; c += V_LANES) {
+      vf32 v = v_load(source + c);
+      if (bias) v = v + v_load(bias + c);
+      v_store_bf16(target + c, v);
+    }
+    for (; c < channels; c++) {
       float value = bias ? source[c] + bias[c] : source[c];
       uint32_t word;
       memcpy(&word, &value, sizeof word);

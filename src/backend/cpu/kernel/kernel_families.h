@@ -23,13 +23,13 @@
 #define KERNEL_UNROLL_TWICE _Pragma("GCC unroll 2")
 #endif
 
+#include "backend/cpu/kernel/activation_slope_template.h"
 #include "backend/cpu/kernel/activation_template.h"
 #include "backend/cpu/kernel/depthwise_template.h"
 #include "backend/cpu/kernel/epilogue_template.h"
 #include "backend/cpu/kernel/feature_rows_template.h"
 #include "backend/cpu/kernel/fma_peak_template.h"
 #include "backend/cpu/kernel/gather_gemm_template.h"
-#include "backend/cpu/kernel/gelu_template.h"
 #include "backend/cpu/kernel/int_gemm_template.h" // after gather_gemm, whose tile it shares
 #include "backend/cpu/kernel/norm_template.h"
 #include "backend/cpu/kernel/outer_gemm_template.h"

@@ -51,6 +51,30 @@ static inline vf32 v_fma(vf32 a, vf32 b, vf32 c) {
   return _mm256_fmadd_ps(a, b, c);
 }
 
+static inline vf32 v_min(vf32 a, vf32 b) {
+  return _mm256_min_ps(a, b);
+}
+static inline vf32 v_max(vf32 a, vf32 b) {
+  return _mm256_max_ps(a, b);
+}
+static inline vf32 v_abs(vf32 v) {
+  return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), v);
+}
+static inline vf32 v_sign_of(vf32 v, vf32 x) {
+  vf32 sign = _mm256_set1_ps(-0.0f);
+  return _mm256_or_ps(_mm256_andnot_ps(sign, v), _mm256_and_ps(sign, x));
+}
+static inline vf32 v_where_above(vf32 a, vf32 b, vf32 yes, vf32 no) {
+  return _mm256_blendv_ps(no, yes, _mm256_cmp_ps(a, b, _CMP_GT_OQ));
+}
+static inline vf32 v_where_nan(vf32 x, vf32 y) {
+  return _mm256_blendv_ps(y, x, _mm256_cmp_ps(x, x, _CMP_UNORD_Q));
+}
+static inline vf32 v_scale(vf32 v, vf32 shifted) {
+  __m256i s = _mm256_slli_epi32(_mm256_castps_si256(shifted), 23);
+  return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(v), s));
+}
+
 static inline vi32 v_set1_pair(const int16_t *a) {
   int32_t pair;
   memcpy(&pair, a, sizeof pair);
@@ -89,6 +113,16 @@ static inline vf32 v_load_bf16(const uint16_t *p) {
 }
 static inline void v_store_f16(uint16_t *p, vf32 v) {
   _mm_storeu_si128((__m128i *)(void *)p, _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+static inline void v_store_bf16(uint16_t *p, vf32 v) {
+  __m256i word = _mm256_castps_si256(v), high = _mm256_srli_epi32(word, 16);
+  __m256i odd = _mm256_and_si256(high, _mm256_set1_epi32(1));
+  __m256i nearest = _mm256_srli_epi32(_mm256_add_epi32(_mm256_add_epi32(word, odd), _mm256_set1_epi32(0x7FFF)), 16);
+  __m256i quiet = _mm256_or_si256(high, _mm256_set1_epi32(0x40));
+  __m256i is_nan = _mm256_castps_si256(_mm256_cmp_ps(v, v, _CMP_UNORD_Q));
+  __m256i result = _mm256_blendv_epi8(nearest, quiet, is_nan);
+  __m128i packed = _mm_packus_epi32(_mm256_castsi256_si128(result), _mm256_extracti128_si256(result, 1));
+  _mm_storeu_si128((__m128i *)(void *)p, packed);
 }
 /// The first n of eight 16-bit lanes, in loads that may overlap: a memcpy of n bytes is a call.
 static inline __m128i v_load_u16_n(const uint16_t *p, int64_t n) {

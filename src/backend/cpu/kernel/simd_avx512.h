@@ -38,6 +38,30 @@ static inline vf32 v_fma(vf32 a, vf32 b, vf32 c) {
   return _mm512_fmadd_ps(a, b, c);
 }
 
+static inline vf32 v_min(vf32 a, vf32 b) {
+  return _mm512_min_ps(a, b);
+}
+static inline vf32 v_max(vf32 a, vf32 b) {
+  return _mm512_max_ps(a, b);
+}
+static inline vf32 v_abs(vf32 v) {
+  return _mm512_abs_ps(v);
+}
+static inline vf32 v_sign_of(vf32 v, vf32 x) {
+  vf32 sign = _mm512_set1_ps(-0.0f);
+  return _mm512_or_ps(_mm512_andnot_ps(sign, v), _mm512_and_ps(sign, x));
+}
+static inline vf32 v_where_above(vf32 a, vf32 b, vf32 yes, vf32 no) {
+  return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_GT_OQ), no, yes);
+}
+static inline vf32 v_where_nan(vf32 x, vf32 y) {
+  return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q), y, x);
+}
+static inline vf32 v_scale(vf32 v, vf32 shifted) {
+  __m512i s = _mm512_slli_epi32(_mm512_castps_si512(shifted), 23);
+  return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(v), s));
+}
+
 static inline vi32 v_set1_pair(const int16_t *a) {
   int32_t pair;
   memcpy(&pair, a, sizeof pair);
@@ -82,6 +106,15 @@ static inline void v_store_f16(uint16_t *p, vf32 v) {
 }
 static inline void v_store_f16_n(uint16_t *p, vf32 v, int64_t n) {
   _mm256_mask_storeu_epi16(p, v_mask_n(n), _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+
+static inline void v_store_bf16(uint16_t *p, vf32 v) {
+  __m512i word = _mm512_castps_si512(v), high = _mm512_srli_epi32(word, 16);
+  __m512i odd = _mm512_and_si512(high, _mm512_set1_epi32(1));
+  __m512i nearest = _mm512_srli_epi32(_mm512_add_epi32(_mm512_add_epi32(word, odd), _mm512_set1_epi32(0x7FFF)), 16);
+  __mmask16 is_nan = _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
+  __m512i result = _mm512_mask_or_epi32(nearest, is_nan, high, _mm512_set1_epi32(0x40));
+  _mm256_storeu_si256((__m256i *)(void *)p, _mm512_cvtepi32_epi16(result));
 }
 
 #endif

@@ -44,6 +44,28 @@ static inline vf32 v_fma(vf32 a, vf32 b, vf32 c) {
   return vfmaq_f32(c, a, b);
 }
 
+static inline vf32 v_min(vf32 a, vf32 b) {
+  return vbslq_f32(vcltq_f32(a, b), a, b);
+}
+static inline vf32 v_max(vf32 a, vf32 b) {
+  return vbslq_f32(vcgtq_f32(a, b), a, b);
+}
+static inline vf32 v_abs(vf32 v) {
+  return vabsq_f32(v);
+}
+static inline vf32 v_sign_of(vf32 v, vf32 x) {
+  return vbslq_f32(vdupq_n_u32(0x80000000u), x, v);
+}
+static inline vf32 v_where_above(vf32 a, vf32 b, vf32 yes, vf32 no) {
+  return vbslq_f32(vcgtq_f32(a, b), yes, no);
+}
+static inline vf32 v_where_nan(vf32 x, vf32 y) {
+  return vbslq_f32(vceqq_f32(x, x), y, x);
+}
+static inline vf32 v_scale(vf32 v, vf32 shifted) {
+  return vreinterpretq_f32_u32(vaddq_u32(vreinterpretq_u32_f32(v), vshlq_n_u32(vreinterpretq_u32_f32(shifted), 23)));
+}
+
 static inline vi32 v_set1_pair(const int16_t *a) {
   int32_t pair;
   memcpy(&pair, a, sizeof pair);
@@ -100,6 +122,14 @@ static inline void v_store_f16_n(uint16_t *p, vf32 v, int64_t n) {
   if (n > 0) vst1_lane_u16(p, words, 0);
   if (n > 1) vst1_lane_u16(p + 1, words, 1);
   if (n > 2) vst1_lane_u16(p + 2, words, 2);
+}
+
+static inline void v_store_bf16(uint16_t *p, vf32 v) {
+  uint32x4_t word = vreinterpretq_u32_f32(v), high = vshrq_n_u32(word, 16);
+  uint32x4_t odd = vandq_u32(high, vdupq_n_u32(1));
+  uint32x4_t nearest = vshrq_n_u32(vaddq_u32(vaddq_u32(word, odd), vdupq_n_u32(0x7FFF)), 16);
+  uint32x4_t quiet = vorrq_u32(high, vdupq_n_u32(0x40));
+  vst1_u16(p, vmovn_u32(vbslq_u32(vceqq_f32(v, v), nearest, quiet)));
 }
 
 #endif

@@ -44,6 +44,41 @@ static inline vf32 v_relu(vf32 v) {
   return v <= 0.0f ? 0.0f : v;
 }
 
+/// a if a < b, else b (a NaN: b); likewise with a > b.
+static inline vf32 v_min(vf32 a, vf32 b) {
+  return a < b ? a : b;
+}
+static inline vf32 v_max(vf32 a, vf32 b) {
+  return a > b ? a : b;
+}
+static inline vf32 v_abs(vf32 v) {
+  return fabsf(v);
+}
+
+/// The magnitude of v with the sign bit of x.
+static inline vf32 v_sign_of(vf32 v, vf32 x) {
+  return copysignf(v, x);
+}
+
+/// `yes` where a > b, else `no` (also where one of them is NaN).
+static inline vf32 v_where_above(vf32 a, vf32 b, vf32 yes, vf32 no) {
+  return a > b ? yes : no;
+}
+/// x where x is NaN, else y.
+static inline vf32 v_where_nan(vf32 x, vf32 y) {
+  return x != x ? x : y;
+}
+
+/// v 2^s, where s is the low part of the bits of `shifted`, by adding to the exponent: v and the result are normal.
+static inline vf32 v_scale(vf32 v, vf32 shifted) {
+  uint32_t bits, s;
+  memcpy(&bits, &v, sizeof bits);
+  memcpy(&s, &shifted, sizeof s);
+  bits += s << 23;
+  memcpy(&v, &bits, sizeof v);
+  return v;
+}
+
 /// Two 16-bit integers in every lane: the same two, or consecutive ones.
 static inline vi32 v_set1_pair(const int16_t *a) {
   int32_t pair;
@@ -92,6 +127,11 @@ static inline void v_store_f16(uint16_t *p, vf32 v) {
 }
 static inline void v_store_f16_n(uint16_t *p, vf32 v, int64_t n) {
   if (n > 0) *p = lat_f32_to_f16(v);
+}
+
+/// float32 to bfloat16, nearest even; a NaN keeps its upper bits and becomes quiet.
+static inline void v_store_bf16(uint16_t *p, vf32 v) {
+  *p = lat_f32_to_bf16(v);
 }
 
 #endif
