@@ -94,7 +94,7 @@ static lat_status name_value(lat_context *context, lat__arena *arena, lat__names
   const char *stem = v->name ? v->name : v->op >= 0 ? lat__op_table[model->ops[v->op].kind].name : "input";
   char text[LONGEST + 24];
   int n = 0;
-  for (; stem[n] && n < LONGEST; n++) text[n] = is_plain(stem[n], n == 0) ? stem[n] : '_';
+  for (; n < LONGEST && stem[n]; n++) text[n] = is_plain(stem[n], n == 0) ? stem[n] : '_';
   if (!n) text[n++] = 'v';
   text[n] = '\0';
   for (int64_t number = 1; lat__names_find(taken, text, (int64_t)strlen(text)) >= 0; number++) {

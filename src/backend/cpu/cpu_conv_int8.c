@@ -123,7 +123,7 @@ static void quantize_range(void *arg, int64_t begin, int64_t end, int worker) {
 
 void lat__cpu_conv_quantize(lat_context *context, lat__cpu_conv_job *job, float *memory) {
   const lat__conv_desc *desc = job->desc;
-  job->x_codes = (int16_t *)memory;
+  job->x_codes = (int16_t *)(void *)memory;
   job->x_scales = memory + desc->n_in * job->packed->code_channels / 2;
   job->x_sums = job->x_scales + desc->n_in;
   if (job->packed->code_channels == 0) return;

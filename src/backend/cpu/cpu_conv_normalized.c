@@ -63,7 +63,7 @@ lat_status lat__cpu_conv_products(lat_context *context, const lat__conv_desc *de
   product_job job = {desc, other, desc->c_in / lat__max_i64(1, desc->groups), *out};
   int64_t grain = lat__max_i64(1, PRODUCT_GRAIN / lat__max_i64(1, job.depth));
   lat__parallel_for(context, desc->n_kernels * desc->c_out, grain, product_range, &job);
-  return status;
+  return LAT_STATUS_OK;
 }
 
 /// `*out` = S, (n_out, c_out).

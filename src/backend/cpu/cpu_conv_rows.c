@@ -63,7 +63,7 @@ static int64_t rows_that_fit(const block_edges *edges, int64_t first, int64_t n_
 void lat__cpu_conv_rows_block(const lat__cpu_conv_job *job, int64_t block, int64_t n_rows, int worker, float *sums) {
   const lat__conv_desc *desc = job->desc;
   const lat__conv_packed *packed = job->packed;
-  int32_t *lists = (int32_t *)lat__cpu_conv_scratch(job, worker, job->edges_at);
+  int32_t *lists = (int32_t *)(void *)lat__cpu_conv_scratch(job, worker, job->edges_at);
   block_edges edges = {lists, lists + job->most_edges, lists + 2 * job->most_edges};
   sort_edges(desc->pairs, block, n_rows, &edges);
   lat__row_gemm_args args = {.x = desc->x,
