@@ -13,13 +13,16 @@
 #include "backend/desc_grad.h"
 #include "backend/desc_points.h"
 
-/// Rows of the output that one block of pair lists covers; local row numbers fit uint16.
+/// Output rows that one block of pair lists covers; local row numbers fit uint16.
 #define LAT__PAIR_BLOCK_ROWS 512
 
 /// A relation as kernels read it: for every block of LAT__PAIR_BLOCK_ROWS output rows and every kernel element the list
 /// of (input row, output row within the block).
 ///
 ///     list of (block b, kernel k):  offsets[b * n_kernels + k] .. offsets[b * n_kernels + k + 1]
+///
+/// Rows are dealt to blocks in an order of the builder's, `out_rows`: neighbours in space, wherever their rows lie, so that
+/// lists are built without scattering and a block's inputs stay in the caches.
 ///
 /// Unless `repeats` says otherwise a list names an output row at most once (an output and a kernel element determine the
 /// input); the order within a list is the builder's. Where rows are duplicated, a transposed or exchanged list may name an
@@ -32,9 +35,16 @@ typedef struct lat__pairs {
   int32_t n_kernels;
   int64_t *offsets;     ///< n_blocks * n_kernels + 1
   int32_t *in_rows;     ///< n_edges
-  uint16_t *local_rows; ///< n_edges: out_row - block * LAT__PAIR_BLOCK_ROWS
-  bool repeats;         ///< some list names an output row more than once
+  uint16_t *local_rows; ///< n_edges: place of the output row in its block
+  int32_t *out_rows; ///< n_out: the output row at place p is out_rows[p], that of block b from b * LAT__PAIR_BLOCK_ROWS
+                     ///< on; NULL: row p
+  bool repeats;      ///< some list names an output row more than once
 } lat__pairs;
+
+/// The output row at a place.
+static inline int64_t lat__pairs_out_row(const lat__pairs *pairs, int64_t place) {
+  return pairs->out_rows ? pairs->out_rows[place] : place;
+}
 
 /// Coordinate rows sorted by a device for its own use: made and read through slots of backend.h.
 typedef struct lat__coord_order lat__coord_order;

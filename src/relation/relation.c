@@ -15,6 +15,7 @@ void lat__pairs_free(lat_context *context, lat__pairs *pairs) {
   lat__free(context, pairs->offsets);
   lat__free(context, pairs->in_rows);
   lat__free(context, pairs->local_rows);
+  lat__free(context, pairs->out_rows);
   memset(pairs, 0, sizeof *pairs);
 }
 

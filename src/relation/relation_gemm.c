@@ -38,12 +38,15 @@ static void fill_blocks(void *arg, int64_t begin, int64_t end, int worker) {
   for (int64_t block = begin; block < end; block++) {
     const int64_t *lists = pairs->offsets + block * n_kernels;
     int64_t first = block * LAT__PAIR_BLOCK_ROWS, n_rows = lat__min_i64(LAT__PAIR_BLOCK_ROWS, pairs->n_out - first);
-    memset(job->map + first * n_kernels, 0xFF, (size_t)(n_rows * n_kernels) * sizeof(int32_t)); // every entry -1
-    memset(job->masks + first * job->n_words, 0, (size_t)(n_rows * job->n_words) * sizeof(int32_t));
+    for (int64_t r = first; r < first + n_rows; r++) {
+      int64_t row = lat__pairs_out_row(pairs, r);
+      memset(job->map + row * n_kernels, 0xFF, (size_t)n_kernels * sizeof(int32_t)); // every entry -1
+      memset(job->masks + row * job->n_words, 0, (size_t)job->n_words * sizeof(int32_t));
+    }
     for (int64_t k = 0; k < n_kernels; k++) {
       uint32_t bit = 1u << k % MASK_BITS;
       for (int64_t p = lists[k]; p < lists[k + 1]; p++) {
-        int64_t row = first + pairs->local_rows[p];
+        int64_t row = lat__pairs_out_row(pairs, first + pairs->local_rows[p]);
         int32_t *mask = &job->masks[row * job->n_words + k / MASK_BITS];
         job->map[row * n_kernels + k] = pairs->in_rows[p];
         *mask = (int32_t)((uint32_t)*mask | bit);

@@ -10,27 +10,30 @@
 #include "core/thread.h"
 #include "relation/relation_internal.h"
 
+/// row_offsets[row] = number of pairs of the rows of one block.
+static void count_block(const lat__pairs *pairs, int64_t block, int64_t *row_offsets) {
+  const int64_t *lists = pairs->offsets + block * pairs->n_kernels;
+  int64_t first_row = block * LAT__PAIR_BLOCK_ROWS;
+  int64_t n_rows = lat__min_i64(LAT__PAIR_BLOCK_ROWS, pairs->n_out - first_row);
+  int64_t counts[LAT__PAIR_BLOCK_ROWS] = {0};
+  for (int64_t p = lists[0]; p < lists[pairs->n_kernels]; p++) counts[pairs->local_rows[p]]++;
+  for (int64_t r = 0; r < n_rows; r++) row_offsets[lat__pairs_out_row(pairs, first_row + r)] = counts[r];
+}
+
 /// Edges of one block of output rows, ordered by (output row, kernel element): a counting sort by row over the kernel
-/// elements in order, which keeps the order of pairs that agree in both. `row_offsets` gets the block's part too.
-static void order_block(const lat_relation *relation, int64_t block, int64_t *row_offsets) {
+/// elements in order, which keeps the order of pairs that agree in both.
+static void order_block(const lat_relation *relation, int64_t block, const int64_t *row_offsets) {
   const lat__pairs *pairs = &relation->pairs;
   const int64_t *lists = pairs->offsets + block * pairs->n_kernels;
   int64_t first_row = block * LAT__PAIR_BLOCK_ROWS;
   int64_t n_rows = lat__min_i64(LAT__PAIR_BLOCK_ROWS, pairs->n_out - first_row);
-  int64_t next[LAT__PAIR_BLOCK_ROWS] = {0}; // number of pairs of a row, then the place of its next edge
-  for (int64_t p = lists[0]; p < lists[pairs->n_kernels]; p++) next[pairs->local_rows[p]]++;
-  int64_t total = lists[0];
-  for (int64_t r = 0; r < n_rows; r++) {
-    int64_t count = next[r];
-    next[r] = total;
-    row_offsets[first_row + r] = total;
-    total += count;
-  }
+  int64_t next[LAT__PAIR_BLOCK_ROWS]; // the place of a row's next edge
+  for (int64_t r = 0; r < n_rows; r++) next[r] = row_offsets[lat__pairs_out_row(pairs, first_row + r)];
   for (int32_t k = 0; k < pairs->n_kernels; k++) {
     for (int64_t p = lists[k]; p < lists[k + 1]; p++) {
       int64_t e = next[pairs->local_rows[p]]++;
       relation->edge_in[e] = pairs->in_rows[p];
-      relation->edge_out[e] = (int32_t)(first_row + pairs->local_rows[p]);
+      relation->edge_out[e] = (int32_t)lat__pairs_out_row(pairs, first_row + pairs->local_rows[p]);
       relation->edge_kernel[e] = k;
     }
   }
@@ -40,6 +43,12 @@ typedef struct order_job {
   const lat_relation *relation;
   int64_t *row_offsets;
 } order_job;
+
+static void count_blocks(void *arg, int64_t begin, int64_t end, int worker) {
+  const order_job *job = arg;
+  (void)worker;
+  for (int64_t block = begin; block < end; block++) count_block(&job->relation->pairs, block, job->row_offsets);
+}
 
 static void order_blocks(void *arg, int64_t begin, int64_t end, int worker) {
   const order_job *job = arg;
@@ -63,8 +72,15 @@ static lat_status need_edges(lat_context *context, lat_relation *relation) {
   relation->edge_out = out;
   relation->edge_kernel = kernel;
   order_job job = {relation, offsets};
-  lat__parallel_for(context, relation->pairs.n_blocks, 4, order_blocks, &job);
+  lat__parallel_for(context, relation->pairs.n_blocks, 4, count_blocks, &job);
+  int64_t total = relation->pairs.offsets[0];
+  for (int64_t row = 0; row < n_out; row++) {
+    int64_t count = job.row_offsets[row];
+    job.row_offsets[row] = total;
+    total += count;
+  }
   job.row_offsets[n_out] = n_edges;
+  lat__parallel_for(context, relation->pairs.n_blocks, 4, order_blocks, &job);
   relation->row_offsets[LAT_RELATION_BY_OUTPUT] = offsets;
   relation->has_edges = true;
   in = out = kernel = offsets = NULL;

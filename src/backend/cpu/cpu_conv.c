@@ -3,7 +3,7 @@
 // The work is cut into blocks of LAT__PAIR_BLOCK_ROWS output rows, and a block belongs to one worker from its zeros to
 // its rounding. Within a block the kernel elements follow one another in ascending order; each is one pair list times
 // one weight panel set (gather_gemm_f32), and the sums stay in a block of float32 that fits the L2 cache: in y itself
-// where y is float32 and has whole vectors, else in the worker's scratch. So an output element is one chain of fused
+// where y is float32, has whole vectors and its rows lie in the order of the blocks, else in the worker's scratch. So an output element is one chain of fused
 // multiply-adds from +0 over (kernel element, input row, input channel), whatever the level, the thread count and the
 // other rows; lanes run along output channels and never split a chain.
 
@@ -206,20 +206,22 @@ static lat_status open_job(const lat_context *context, const lat__conv_desc *des
   if (packed->codes) job->n_workers = context->n_threads; // x may be quantized by all of them
   job->pass_rows = lat__min_i64(LAT__PAIR_BLOCK_ROWS, lat__max_i64(1, steps) * PASS_ROWS_STEP);
   job->tile_rows = lat__max_i64(1, TILE_FLOATS / lat__max_i64(1, desc->c_out));
-  job->sums_at = job->squares_at = job->widened_at = job->tiles_at = job->edges_at = -1;
+  job->sums_at = job->squares_at = job->widened_at = job->tiles_at = job->dealt_at = job->edges_at = -1;
   bool fits = true;
   if (packed->by_rows) {
     job->most_edges = lat__cpu_conv_rows_most_edges(desc);
     job->pass_rows = lat__max_i64(LAT__CPU_CONV_ROW_EDGES, desc->n_kernels);
     fits = add_part(job, 1, 2 * job->most_edges + LAT__CPU_CONV_ROW_BEGINS, &job->edges_at);
   }
-  if (desc->dtype_out != LAT_DTYPE_F32 || packed->columns != desc->c_out) {
+  bool dealt = desc->pairs && desc->pairs->out_rows;
+  if (dealt || desc->dtype_out != LAT_DTYPE_F32 || packed->columns != desc->c_out) {
     fits = fits && add_part(job, LAT__PAIR_BLOCK_ROWS, packed->columns, &job->sums_at);
   }
   if (packed->squares) fits = fits && add_part(job, LAT__PAIR_BLOCK_ROWS, packed->square_columns, &job->squares_at);
   if (packed->codes) fits = fits && lat__cpu_conv_codes_floats(desc, packed, &job->shared_floats);
   if (desc->dtype != LAT_DTYPE_F32) fits = fits && add_part(job, job->pass_rows, desc->c_in, &job->widened_at);
   if (desc->epilogue) fits = fits && add_part(job, 2 * job->tile_rows, desc->c_out, &job->tiles_at);
+  if (dealt) fits = fits && add_part(job, 2 * job->tile_rows, desc->c_out, &job->dealt_at);
   if (fits && lat__mul_i64(job->worker_floats, job->n_workers, n_floats) &&
       lat__add_i64(*n_floats, job->shared_floats, n_floats)) {
     return LAT_STATUS_OK;

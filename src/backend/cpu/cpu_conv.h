@@ -69,6 +69,7 @@ typedef struct lat__cpu_conv_job {
   int64_t squares_at;    ///< normalized: (block rows, square_columns)
   int64_t widened_at;    ///< (pass_rows, c_in) inputs in float32
   int64_t tiles_at;      ///< two tiles of (tile_rows, c_out)
+  int64_t dealt_at;      ///< where output rows lie apart: tiles of y and of the residual, (tile_rows, c_out) each
   int64_t edges_at;      ///< by rows: (2, most_edges) and LAT__CPU_CONV_ROW_BEGINS int32: the edges of a block by row
   int64_t most_edges;    ///< by rows: of a block
   int64_t worker_floats; ///< of one worker

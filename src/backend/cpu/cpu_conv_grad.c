@@ -51,6 +51,7 @@ typedef struct grad_job {
   float *sums;               ///< (n_parts, n_kernels, depth, c_out)
   const float *pulls;        ///< (n_kernels, c_out) sums of the pulls, or NULL
   float *rows;               ///< for each worker pass_rows copied rows of x, then of grad; NULL: read where they lie
+  float *block_grads;        ///< for each worker the gradient rows of a block, where pairs deal them out; or NULL
   int64_t pass_rows;         ///< pairs of a pass
   int64_t x_step, grad_step; ///< floats between copied rows
 } grad_job;
@@ -81,8 +82,8 @@ static void find_list(const lat__conv_grad_desc *desc, int64_t block, int64_t k,
                : lat__min_i64(LAT__PAIR_BLOCK_ROWS, desc->n_out - block * LAT__PAIR_BLOCK_ROWS);
 }
 
-/// sums += x^T g over the pairs of one list, rows read where they lie.
-static void run_direct(const grad_job *job, int64_t block, int64_t k, float *sums) {
+/// sums += x^T g over the pairs of one list, rows read where they lie, those of g in `block_grads` if there are.
+static void run_direct(const grad_job *job, int64_t block, int64_t k, const float *block_grads, float *sums) {
   const lat__conv_grad_desc *desc = job->desc;
   const lat__pairs *pairs = desc->pairs;
   int64_t first_row = block * LAT__PAIR_BLOCK_ROWS, begin = 0, end = 0;
@@ -90,7 +91,7 @@ static void run_direct(const grad_job *job, int64_t block, int64_t k, float *sum
   lat__outer_gemm_args args = {.x = (const float *)desc->x + (pairs ? 0 : first_row * desc->c_in),
                                .x_stride = desc->c_in,
                                .in_rows = pairs ? pairs->in_rows + begin : NULL,
-                               .g = (const float *)desc->grad + first_row * desc->c_out,
+                               .g = block_grads ? block_grads : (const float *)desc->grad + first_row * desc->c_out,
                                .g_stride = desc->c_out,
                                .out_rows = pairs ? pairs->local_rows + begin : NULL,
                                .n_pairs = end - begin,
@@ -143,25 +144,37 @@ static void run_copied(const grad_job *job, int64_t block, int64_t end_block, in
   pair_run run;
   run.n = 0;
   for (; block < end_block; block++) {
-    int32_t first_row = (int32_t)(block * LAT__PAIR_BLOCK_ROWS);
-    int64_t begin = 0, end = 0;
+    int64_t first_row = block * LAT__PAIR_BLOCK_ROWS, begin = 0, end = 0;
     find_list(job->desc, block, k, &begin, &end);
     for (int64_t p = begin; p < end; p++) {
       if (run.n == RUN_PAIRS) { // rows are repeated
         run_passes(job, &run, sums, scratch);
         run.n = 0;
       }
-      run.x_rows[run.n] = pairs ? pairs->in_rows[p] : first_row + (int32_t)p;
-      run.grad_rows[run.n++] = first_row + (pairs ? pairs->local_rows[p] : (int32_t)p);
+      int64_t row = first_row + (pairs ? pairs->local_rows[p] : p);
+      run.x_rows[run.n] = pairs ? pairs->in_rows[p] : (int32_t)row;
+      run.grad_rows[run.n++] = (int32_t)(pairs ? lat__pairs_out_row(pairs, row) : row);
     }
   }
   run_passes(job, &run, sums, scratch);
+}
+
+/// The gradient rows of a block in its order.
+static const float *gather_block(const grad_job *job, int64_t block, float *block_grads) {
+  const lat__conv_grad_desc *desc = job->desc;
+  if (!block_grads) return NULL;
+  int64_t first_row = block * LAT__PAIR_BLOCK_ROWS;
+  int64_t n_rows = lat__min_i64(LAT__PAIR_BLOCK_ROWS, desc->n_out - first_row);
+  job->kernels->gather_rows_f32(desc->grad, desc->pairs->out_rows + first_row, n_rows, desc->c_out, block_grads,
+                                desc->c_out);
+  return block_grads;
 }
 
 static void run_tasks(void *arg, int64_t begin, int64_t end, int worker) {
   const grad_job *job = arg;
   int64_t n_kernels = job->desc->n_kernels;
   float *scratch = job->rows ? job->rows + worker * job->pass_rows * (job->x_step + job->grad_step) : NULL;
+  float *own_grads = job->block_grads ? job->block_grads + worker * LAT__PAIR_BLOCK_ROWS * job->desc->c_out : NULL;
   for (int64_t task = begin; task < end; task++) {
     int64_t part = task / job->n_shares, share = task % job->n_shares;
     int64_t first_k = n_kernels * share / job->n_shares, last_k = n_kernels * (share + 1) / job->n_shares;
@@ -170,12 +183,13 @@ static void run_tasks(void *arg, int64_t begin, int64_t end, int worker) {
     for (int64_t i = first_k * job->kernel_floats; i < last_k * job->kernel_floats; i++) sums[i] = 0.0f;
     for (; block < last_block; block += job->run_blocks) {
       int64_t run_end = lat__min_i64(last_block, block + job->run_blocks);
+      const float *block_grads = gather_block(job, block, own_grads); // such runs have one block
       for (int64_t k = first_k; k < last_k; k++) {
         if (job->rows) {
           run_copied(job, block, run_end, k, sums + k * job->kernel_floats, scratch);
           continue;
         }
-        for (int64_t b = block; b < run_end; b++) run_direct(job, b, k, sums + k * job->kernel_floats);
+        for (int64_t b = block; b < run_end; b++) run_direct(job, b, k, block_grads, sums + k * job->kernel_floats);
       }
     }
   }
@@ -233,7 +247,14 @@ static lat_status alloc_rows(lat_context *context, grad_job *job) {
   const lat__conv_grad_desc *desc = job->desc;
   void *rows = NULL;
   bool wide = desc->dtype == LAT_DTYPE_F32 && desc->dtype_grad == LAT_DTYPE_F32;
-  if (wide && (desc->c_in + desc->c_out <= DIRECT_FLOATS || job->depth == 1)) return LAT_STATUS_OK;
+  if (wide && (desc->c_in + desc->c_out <= DIRECT_FLOATS || job->depth == 1)) {
+    if (!desc->pairs || !desc->pairs->out_rows) return LAT_STATUS_OK;
+    size_t block_bytes = (size_t)(LAT__PAIR_BLOCK_ROWS * desc->c_out) * sizeof(float);
+    lat_status status = lat__alloc_items(context, "conv", context->n_threads, block_bytes, &rows);
+    job->block_grads = rows;
+    job->run_blocks = 1;
+    return status;
+  }
   size_t bytes = (size_t)(job->pass_rows * (job->x_step + job->grad_step)) * sizeof(float);
   lat_status status = lat__alloc_items(context, "conv", context->n_threads, bytes, &rows);
   job->rows = rows;
@@ -263,6 +284,7 @@ static lat_status weight_gradient(lat_context *context, const lat__conv_grad_des
   lat__parallel_for(context, desc->n_kernels * job.depth, lat__max_i64(1, 16384 / desc->c_out), reduce_rows, &job);
 done:
   lat__free(context, job.rows);
+  lat__free(context, job.block_grads);
   lat__free(context, sums);
   return status;
 }

@@ -48,7 +48,7 @@ static void fill_lists(const lat__pairs *pairs, int64_t *next, lat__pairs *out) 
     for (int64_t p = pairs->offsets[list]; p < pairs->offsets[list + 1]; p++) {
       int32_t row = pairs->in_rows[p];
       int64_t at = next[row / LAT__PAIR_BLOCK_ROWS * n_kernels + k]++;
-      out->in_rows[at] = (int32_t)(first_row + pairs->local_rows[p]);
+      out->in_rows[at] = (int32_t)lat__pairs_out_row(pairs, first_row + pairs->local_rows[p]);
       out->local_rows[at] = (uint16_t)(row % LAT__PAIR_BLOCK_ROWS);
     }
   }

@@ -20,7 +20,7 @@
 typedef struct pool_job {
   const lat__pool_desc *desc;
   const lat__cpu_kernels *kernels;
-  float *scratch;    ///< for each worker a block of sums and a tile of widened rows; NULL for float32
+  float *scratch;    ///< for each worker a block of sums and a tile of widened rows; NULL where y takes the sums
   int64_t tile_rows; ///< pairs that are widened together
 } pool_job;
 
@@ -88,6 +88,23 @@ static void divide_by_weights(const lat__pool_desc *desc, const int64_t *offsets
   }
 }
 
+/// Rounds the rows of a block into y.
+static void store_block(const pool_job *job, int64_t first_row, int64_t n_rows, const float *sums) {
+  const lat__pool_desc *desc = job->desc;
+  int64_t channels = desc->channels;
+  if (!desc->pairs->out_rows) {
+    lat__cpu_narrow(job->kernels, desc->dtype, sums, n_rows * channels, desc->y, first_row * channels);
+  } else if (desc->dtype == LAT_DTYPE_F32) {
+    size_t row_bytes = (size_t)channels * sizeof *sums;
+    lat__cpu_scatter_rows(desc->pairs, first_row, n_rows, sums, row_bytes, row_bytes, desc->y);
+  } else {
+    for (int64_t r = 0; r < n_rows; r++) {
+      int64_t row = desc->pairs->out_rows[first_row + r];
+      lat__cpu_narrow(job->kernels, desc->dtype, sums + r * channels, channels, desc->y, row * channels);
+    }
+  }
+}
+
 static void pool_block(const pool_job *job, int64_t block, int worker) {
   const lat__pool_desc *desc = job->desc;
   const lat__pairs *pairs = desc->pairs;
@@ -97,7 +114,7 @@ static void pool_block(const pool_job *job, int64_t block, int worker) {
   int64_t worker_rows = LAT__PAIR_BLOCK_ROWS + job->tile_rows;
   float *scratch = job->scratch ? job->scratch + worker * worker_rows * desc->channels : NULL;
   float *tile = scratch ? scratch + LAT__PAIR_BLOCK_ROWS * desc->channels : NULL;
-  float *sums = lat__cpu_target(desc->dtype, desc->y, first_row * desc->channels, scratch);
+  float *sums = scratch ? scratch : (float *)desc->y + first_row * desc->channels;
   const int64_t *offsets = pairs->offsets + block * pairs->n_kernels;
   for (int64_t i = 0; i < n; i++) sums[i] = desc->mode == LAT_POOL_MAX ? -INFINITY : 0.0f;
   for (int32_t k = 0; k < pairs->n_kernels; k++) {
@@ -112,7 +129,7 @@ static void pool_block(const pool_job *job, int64_t block, int worker) {
   } else if (desc->mode == LAT_POOL_AVG) {
     divide_by_counts(desc, offsets[0], offsets[pairs->n_kernels], n_rows, sums);
   }
-  lat__cpu_narrow(job->kernels, desc->dtype, sums, n, desc->y, first_row * desc->channels);
+  store_block(job, first_row, n_rows, sums);
 }
 
 static void pool_range(void *arg, int64_t begin, int64_t end, int worker) {
@@ -125,8 +142,8 @@ lat_status lat__cpu_pool(lat_context *context, const lat__pool_desc *desc) {
   if (desc->n_out == 0 || desc->channels == 0) return LAT_STATUS_OK;
   assert(desc->x != desc->y);
   pool_job job = {.desc = desc, .kernels = lat__cpu_kernels_for(context)};
-  if (desc->dtype != LAT_DTYPE_F32) {
-    job.tile_rows = lat__max_i64(1, TILE_ELEMENTS / desc->channels);
+  if (desc->dtype != LAT_DTYPE_F32) job.tile_rows = lat__max_i64(1, TILE_ELEMENTS / desc->channels);
+  if (desc->dtype != LAT_DTYPE_F32 || desc->pairs->out_rows) {
     int64_t n_rows = (LAT__PAIR_BLOCK_ROWS + job.tile_rows) * context->n_threads;
     LAT_TRY(lat__alloc_items(context, "pool3d", n_rows, (size_t)desc->channels * sizeof(float), &scratch), done);
   }

@@ -38,24 +38,31 @@ static void block_totals(const lat__pool_grad_desc *desc, const int64_t *offsets
   }
 }
 
+/// Elements of the output row at a place of a block.
+static int64_t first_of(const lat__pool_grad_desc *desc, int64_t place) {
+  return lat__pairs_out_row(desc->pairs, place) * desc->channels;
+}
+
 /// Maxima of one block, and in `part` how many contributors reach them.
 static void block_maxima(const grad_job *job, const int64_t *offsets, int64_t first_row, int64_t n_rows) {
   const lat__pool_grad_desc *desc = job->desc;
   const int64_t channels = desc->channels;
-  float *largest = job->largest + first_row * channels, *ties = job->part ? job->part + first_row * channels : NULL;
-  for (int64_t i = 0; i < n_rows * channels; i++) largest[i] = -INFINITY;
+  float *largest = job->largest, *ties = job->part;
+  for (int64_t r = 0; r < n_rows; r++) {
+    int64_t row = first_of(desc, first_row + r);
+    for (int64_t c = 0; c < channels; c++) largest[row + c] = -INFINITY;
+    for (int64_t c = 0; ties && c < channels; c++) ties[row + c] = 0.0f;
+  }
   for (int64_t p = offsets[0]; p < offsets[desc->pairs->n_kernels]; p++) {
-    float *row = largest + desc->pairs->local_rows[p] * channels;
+    float *row = largest + first_of(desc, first_row + desc->pairs->local_rows[p]);
     int64_t at = desc->pairs->in_rows[p] * channels;
     for (int64_t c = 0; c < channels; c++) {
       float value = lat__float_load(desc->dtype, desc->x, at + c);
       if (value > row[c] || isnan(value)) row[c] = value;
     }
   }
-  if (!ties) return;
-  for (int64_t i = 0; i < n_rows * channels; i++) ties[i] = 0.0f;
-  for (int64_t p = offsets[0]; p < offsets[desc->pairs->n_kernels]; p++) {
-    int64_t row = desc->pairs->local_rows[p] * channels, at = desc->pairs->in_rows[p] * channels;
+  for (int64_t p = offsets[0]; ties && p < offsets[desc->pairs->n_kernels]; p++) {
+    int64_t row = first_of(desc, first_row + desc->pairs->local_rows[p]), at = desc->pairs->in_rows[p] * channels;
     for (int64_t c = 0; c < channels; c++) {
       ties[row + c] += is_maximum(lat__float_load(desc->dtype, desc->x, at + c), largest[row + c]) ? 1.0f : 0.0f;
     }
@@ -76,8 +83,9 @@ static void share_range(void *arg, int64_t begin, int64_t end, int worker) {
     if (desc->mode == LAT_POOL_MAX) block_maxima(job, offsets, first_row, n_rows);
     if (desc->mode == LAT_POOL_AVG) block_totals(desc, offsets, totals);
     for (int64_t r = 0; r < n_rows; r++) {
+      int64_t row = first_of(desc, first_row + r);
       for (int64_t c = 0; c < channels; c++) {
-        int64_t at = (first_row + r) * channels + c;
+        int64_t at = row + c;
         float gradient = lat__float_load(desc->dtype, desc->tangent, at);
         if (desc->mode == LAT_POOL_MAX) gradient /= job->part[at] > 0.0f ? job->part[at] : 1.0f;
         if (desc->mode == LAT_POOL_AVG) gradient /= totals[r] > 0.0f ? totals[r] : 1.0f;
@@ -117,11 +125,15 @@ static void gather_range(void *arg, int64_t begin, int64_t end, int worker) {
       float weight = desc->kernel_weights ? desc->kernel_weights[k] : 1.0f;
       for (int64_t p = list[0]; p < list[1]; p++) {
         int64_t row = pairs->local_rows[p];
-        add_part(job, first_row + row, pairs->in_rows[p], weight, sums + row * channels);
+        int64_t in_row = lat__pairs_out_row(pairs, first_row + row);
+        add_part(job, in_row, pairs->in_rows[p], weight, sums + row * channels);
       }
     }
-    for (int64_t i = 0; i < n_rows * channels; i++) {
-      lat__float_store(desc->dtype, desc->result, first_row * channels + i, sums[i]);
+    for (int64_t r = 0; r < n_rows; r++) {
+      int64_t first = lat__pairs_out_row(pairs, first_row + r) * channels;
+      for (int64_t c = 0; c < channels; c++) {
+        lat__float_store(desc->dtype, desc->result, first + c, sums[r * channels + c]);
+      }
     }
   }
 }
@@ -149,6 +161,20 @@ typedef struct jvp_job {
   int64_t *chosen; ///< (n_out, channels): smallest in_row * n_kernels + kernel among the tied
 } jvp_job;
 
+/// The tangents of a row's chosen inputs; `first` is its first element.
+static void store_chosen(const jvp_job *job, int64_t first) {
+  const lat__pool_grad_desc *desc = job->maxima.desc;
+  const int64_t channels = desc->channels;
+  for (int64_t c = 0; c < channels; c++) {
+    int64_t id = job->chosen[first + c];
+    float value = 0.0f;
+    if (id != INT64_MAX) {
+      value = lat__float_load(desc->dtype, desc->tangent, id / desc->pairs->n_kernels * channels + c);
+    }
+    lat__float_store(desc->dtype, desc->result, first + c, value);
+  }
+}
+
 static void jvp_range(void *arg, int64_t begin, int64_t end, int worker) {
   const jvp_job *job = arg;
   const lat__pool_grad_desc *desc = job->maxima.desc;
@@ -157,13 +183,16 @@ static void jvp_range(void *arg, int64_t begin, int64_t end, int worker) {
   (void)worker;
   for (int64_t block = begin; block < end; block++) {
     const int64_t *offsets = pairs->offsets + block * pairs->n_kernels;
-    int64_t first_row = block * LAT__PAIR_BLOCK_ROWS, first = first_row * channels;
+    int64_t first_row = block * LAT__PAIR_BLOCK_ROWS;
     int64_t n_rows = lat__min_i64(LAT__PAIR_BLOCK_ROWS, desc->n_out - first_row);
     block_maxima(&job->maxima, offsets, first_row, n_rows);
-    for (int64_t i = 0; i < n_rows * channels; i++) job->chosen[first + i] = INT64_MAX;
+    for (int64_t r = 0; r < n_rows; r++) {
+      int64_t row = first_of(desc, first_row + r);
+      for (int64_t c = 0; c < channels; c++) job->chosen[row + c] = INT64_MAX;
+    }
     for (int32_t k = 0; k < pairs->n_kernels; k++) {
       for (int64_t p = offsets[k]; p < offsets[k + 1]; p++) {
-        int64_t row = first + pairs->local_rows[p] * channels, at = pairs->in_rows[p] * channels;
+        int64_t row = first_of(desc, first_row + pairs->local_rows[p]), at = pairs->in_rows[p] * channels;
         int64_t id = (int64_t)pairs->in_rows[p] * pairs->n_kernels + k;
         for (int64_t c = 0; c < channels; c++) {
           bool tied = is_maximum(lat__float_load(desc->dtype, desc->x, at + c), job->maxima.largest[row + c]);
@@ -171,14 +200,7 @@ static void jvp_range(void *arg, int64_t begin, int64_t end, int worker) {
         }
       }
     }
-    for (int64_t i = 0; i < n_rows * channels; i++) {
-      int64_t id = job->chosen[first + i];
-      float value = 0.0f;
-      if (id != INT64_MAX) {
-        value = lat__float_load(desc->dtype, desc->tangent, id / pairs->n_kernels * channels + i % channels);
-      }
-      lat__float_store(desc->dtype, desc->result, first + i, value);
-    }
+    for (int64_t r = 0; r < n_rows; r++) store_chosen(job, first_of(desc, first_row + r));
   }
 }
 

@@ -2,6 +2,8 @@
 #ifndef LATTICE_BACKEND_CPU_CPU_ROWS_H
 #define LATTICE_BACKEND_CPU_CPU_ROWS_H
 
+#include <string.h>
+
 #include "backend/cpu/kernel/cpu_kernels.h"
 #include "core/context_internal.h"
 
@@ -31,6 +33,28 @@ static inline void lat__cpu_finish_rows(const lat__cpu_kernels *kernels, lat_dty
     kernels->finish_rows_f16(sums, sums_stride, bias, n_rows, channels, y);
   } else {
     kernels->finish_rows_bf16(sums, sums_stride, bias, n_rows, channels, y);
+  }
+}
+
+/// Copies one row; rows are short and mostly whole cache lines.
+static inline void lat__cpu_copy_row(const void *source, size_t bytes, void *target) {
+  const char *from = source;
+  char *to = target;
+  for (; bytes >= 64; bytes -= 64, from += 64, to += 64) memcpy(to, from, 64);
+  if (bytes) memcpy(to, from, bytes);
+}
+
+/// Writes `n` rows, `step` bytes apart, to where the rows at places [first, first + n) of `pairs` lie.
+static inline void lat__cpu_scatter_rows(const lat__pairs *pairs, int64_t first, int64_t n, const void *rows,
+                                         size_t step, size_t row_bytes, void *y) {
+  const int64_t ahead = 8; // rows that lie anywhere are fetched before they are written
+  for (int64_t r = 0; r < n; r++) {
+    if (r + ahead < n) {
+      const char *next = (const char *)y + (size_t)lat__pairs_out_row(pairs, first + r + ahead) * row_bytes;
+      for (size_t at = 0; at < row_bytes; at += 64) __builtin_prefetch(next + at, 1);
+    }
+    lat__cpu_copy_row((const char *)rows + (size_t)r * step, row_bytes,
+                      (char *)y + (size_t)lat__pairs_out_row(pairs, first + r) * row_bytes);
   }
 }
 

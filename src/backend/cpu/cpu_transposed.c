@@ -140,6 +140,7 @@ static void free_pairs(lat_context *context, lat__pairs *pairs) {
   lat__free(context, pairs->offsets);
   lat__free(context, pairs->in_rows);
   lat__free(context, pairs->local_rows);
+  lat__free(context, pairs->out_rows);
   memset(pairs, 0, sizeof *pairs);
 }
 
