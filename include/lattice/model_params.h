@@ -60,7 +60,7 @@ LAT_API LAT_CHECKED lat_status lat_model_state_load(lat_context *context, lat_mo
 /// Errors: INVALID_ARGUMENT (NULL; "has no values": named), and those of lat_safetensors_write.
 LAT_API LAT_CHECKED lat_status lat_model_state_save(lat_context *context, const lat_model *model, const char *path);
 
-/// What lat_model_convert does; exactly one of dtype and bits is set.
+/// What lat_model_convert does; exactly one of dtype, bits and inference is set.
 typedef struct lat_convert_opts {
   size_t struct_bytes; ///< sizeof(lat_convert_opts)
   lat_dtype dtype; ///< float32, float16 or bfloat16: of convolution and linear weights and biases and of sparse inputs;
@@ -68,13 +68,15 @@ typedef struct lat_convert_opts {
   int32_t bits;    ///< 4 or 8: packs convolution and linear weights
   int32_t group_size; ///< 32, 64 or 128; 0: 64 from 64 input channels on, else 32
   const char *module; ///< bits: of this module alone ("stem.0"), which is from_conv and from_linear; NULL: of all
+  int32_t inference; ///< non-zero: leaves out what only training needs, dropout and the momentum of running statistics.
+                     ///< Numbers stay; version 2 of artifacts, which has neither, can then say the model
 } lat_convert_opts;
 
 #define LAT_CONVERT_OPTS_INIT                                                                                          \
-  { sizeof(lat_convert_opts), (lat_dtype)0, 0, 0, NULL }
+  { sizeof(lat_convert_opts), (lat_dtype)0, 0, 0, NULL, 0 }
 
 /// A converted copy of a model; the model stays as it is. What is packed already stays packed.
-/// Errors: INVALID_ARGUMENT (NULL; not exactly one of dtype and bits; "bits"; "group_size must be 32, 64, or 128";
+/// Errors: INVALID_ARGUMENT (NULL; not exactly one of dtype, bits and inference; "bits"; "group_size must be 32, 64, or 128";
 /// "no convolution or linear layer of that name"; a normalized convolution: "packing would drop the normalization",
 /// named), INVALID_DTYPE, and those of lat_quantize_weight.
 LAT_API LAT_CHECKED lat_status lat_model_convert(lat_context *context, const lat_model *model,

@@ -354,7 +354,7 @@ lat_status lat_model_state_get(const lat_model *model, const char *name, lat_arr
 lat_status lat_model_state_set(lat_context *context, lat_model *model, const char *name, const lat_array_view *values);
 lat_status lat_model_state_load(lat_context *context, lat_model *model, const char *path);
 lat_status lat_model_state_save(lat_context *context, const lat_model *model, const char *path);
-typedef struct lat_convert_opts { size_t struct_bytes; lat_dtype dtype; int32_t bits; int32_t group_size; const char *module; } lat_convert_opts;
+typedef struct lat_convert_opts { size_t struct_bytes; lat_dtype dtype; int32_t bits; int32_t group_size; const char *module; int32_t inference; } lat_convert_opts;
 lat_status lat_model_convert(lat_context *context, const lat_model *model, const lat_convert_opts *opts, lat_model **out);
 typedef struct lat_voxel_grid { double voxel_size[3]; double origin[3]; const lat_array_view *batch_indices; } lat_voxel_grid;
 typedef struct lat_quantization lat_quantization;

@@ -9,7 +9,7 @@
 #define LAT__GRAPH_FILE "graph.mlir"
 #define LAT__WEIGHT_FILE "weights.safetensors"
 #define LAT__DIGEST_2 "1380f1e819fc0eb1af587202ecec3c14ec2c981d249333c5061f0263f82072ad"
-#define LAT__DIGEST_3 "28d94ca31a1fafd293e49ce1cd8ecdff130e71c2b6afd0ea1e059f975cd1a9d2"
+#define LAT__DIGEST_3 "5bdbc16b5ecd7456a5c1b4c54c0880e0ebd506e6e7ac29c5981f15ff9e2c14f8"
 
 /// Builds a model from a graph's text: parsed and verified, parameters without arrays. `label` begins every message.
 /// Errors: BAD_DATA with line and column, OUT_OF_MEMORY.

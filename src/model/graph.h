@@ -114,6 +114,9 @@ LAT_CHECKED lat_status lat__parameter_pack(lat_context *context, lat__parameter 
 /// A copy of a model that shares its arrays. Its inputs are the first values, in their order.
 LAT_CHECKED lat_status lat__model_copy(lat_context *context, const lat_model *model, lat_model **out);
 
+/// A copy without what only training needs: dropout, the momentum of running statistics.
+LAT_CHECKED lat_status lat__model_copy_inference(lat_context *context, const lat_model *model, lat_model **out);
+
 /// Names a value (copied).
 LAT_CHECKED lat_status lat__model_name_value(lat_context *context, lat_model *model, int32_t value, const char *name);
 

@@ -67,7 +67,7 @@ done:
   return status;
 }
 
-lat_status lat__model_copy(lat_context *context, const lat_model *model, lat_model **out) {
+static lat_status copy_model(lat_context *context, const lat_model *model, bool training, lat_model **out) {
   lat_status status = LAT_STATUS_OK;
   lat_model *copy = NULL;
   lat_array *numbers = NULL;
@@ -79,7 +79,16 @@ lat_status lat__model_copy(lat_context *context, const lat_model *model, lat_mod
   for (int64_t i = 0; i < model->n_parameters; i++) {
     LAT_TRY(copy_parameter(context, &model->parameters[i], copy), done);
   }
-  for (int64_t i = 0; i < model->n_ops; i++) LAT_TRY(copy_op(context, model, &model->ops[i], map, copy), done);
+  for (int64_t i = 0; i < model->n_ops; i++) {
+    const lat__op *op = &model->ops[i];
+    if (!training && op->kind == LAT__OP_DROPOUT) {
+      map[op->results[0]] = map[op->operands[0]];
+      continue;
+    }
+    LAT_TRY(copy_op(context, model, op, map, copy), done);
+    lat__attr *momentum = lat__op_attr_of(&copy->ops[copy->n_ops - 1], LAT__ATTR_MOMENTUM);
+    if (!training && momentum) momentum->present = false;
+  }
   for (int64_t i = 0; i < model->n_outputs; i++) {
     const lat__port *port = &model->outputs[i];
     LAT_TRY(lat__model_add_output(context, copy, port->name, port->role, map[port->value]), done);
@@ -90,4 +99,12 @@ done:
   lat_array_release(numbers);
   lat_model_release(copy);
   return status;
+}
+
+lat_status lat__model_copy(lat_context *context, const lat_model *model, lat_model **out) {
+  return copy_model(context, model, true, out);
+}
+
+lat_status lat__model_copy_inference(lat_context *context, const lat_model *model, lat_model **out) {
+  return copy_model(context, model, false, out);
 }

@@ -288,8 +288,7 @@ lat_status lat__text_take_op(lat__text *text) {
     LAT_TRY(lat__text_take_string(text, &op.symbol), done);
   }
   LAT_TRY(take_operands(text, &op), done);
-  int64_t least = 0;
-  while (least < desc->n_operands && !desc->operands[least].optional) least++;
+  int64_t least = lat__op_least_operands(desc, text->ir_version);
   bool many = desc->repeats && text->ir_version >= 3;
   if (op.operands.count < least || (op.operands.count > desc->n_operands && !many)) {
     return LAT__FAIL_AT(text, op.place, "lattice.%s: SSA operands: got %lld, expected %lld to %s%d", desc->name,

@@ -48,8 +48,7 @@ static const lat__operand_desc *operand_desc(const check *c, int32_t index) {
 }
 
 static lat_status check_operands(const check *c) {
-  int32_t least = 0, most = c->desc->n_operands;
-  while (least < most && !c->desc->operands[least].optional) least++;
+  int32_t least = lat__op_least_operands(c->desc, 3), most = c->desc->n_operands;
   if (c->op->n_operands < least || (c->op->n_operands > most && !c->desc->repeats)) {
     return fail(c, ": SSA operands: got %d, expected %d to %d", c->op->n_operands, least, most);
   }
@@ -270,6 +269,11 @@ done:
   return status;
 }
 
+static lat_status check_batch_norm(const check *c) {
+  if (c->op->n_operands == 4) return fail(c, ": SSA operands: got mean without var, expected both or none");
+  return check_rows_in_rows_out(c);
+}
+
 /// elementwise and softmax: float32.
 static lat_status check_f32_rows(const check *c) {
   lat_status status = LAT_STATUS_OK;
@@ -324,10 +328,11 @@ static lat_status check_rules(const check *c) {
     return check_points(c);
   case LAT__OP_LINEAR:
   case LAT__OP_ACTIVATION:
-  case LAT__OP_BATCH_NORM:
   case LAT__OP_LAYER_NORM:
   case LAT__OP_RMS_NORM:
     return check_rows_in_rows_out(c);
+  case LAT__OP_BATCH_NORM:
+    return check_batch_norm(c);
   case LAT__OP_ELEMENTWISE:
   case LAT__OP_SOFTMAX:
     return check_f32_rows(c);

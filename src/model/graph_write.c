@@ -259,6 +259,7 @@ int32_t lat__model_version(const lat_model *model) {
     const lat__op *op = &model->ops[i];
     const lat__op_desc *desc = &lat__op_table[op->kind];
     if (desc->version > 2 || op->n_operands > desc->n_operands) return 3;
+    if (op->n_operands < lat__op_least_operands(desc, 2)) return 3;
     for (int32_t a = 0; a < desc->n_attrs; a++) {
       const lat__enum_desc *words = lat__attr_table[desc->attrs[a].key].words;
       if (!op->attrs[a].present) continue;

@@ -156,9 +156,11 @@ done:
 // --- the call -------------------------------------------------------------------------------------------------------
 
 static lat_status check_opts(const lat_convert_opts *o) {
-  if (!o->dtype == !o->bits) {
-    return lat_fail(LAT_STATUS_INVALID_ARGUMENT, "model_convert: dtype and bits: got %s, expected exactly one of them",
-                    o->dtype ? "both" : "none");
+  int n_set = (o->dtype != 0) + (o->bits != 0) + (o->inference != 0);
+  if (n_set != 1) {
+    return lat_fail(LAT_STATUS_INVALID_ARGUMENT,
+                    "model_convert: dtype, bits and inference: got %s, expected exactly one of them",
+                    n_set ? "more than one" : "none");
   }
   if (o->dtype && o->dtype != LAT_DTYPE_F32 && o->dtype != LAT_DTYPE_F16 && o->dtype != LAT_DTYPE_BF16) {
     return lat_fail(LAT_STATUS_INVALID_DTYPE, "model_convert: dtype: got %s, expected float32, float16 or bfloat16",
@@ -172,9 +174,9 @@ static lat_status check_opts(const lat_convert_opts *o) {
                     "model_convert: group_size must be 32, 64, or 128: got %d, expected one of them",
                     (int)o->group_size);
   }
-  if (o->dtype && (o->module || o->group_size)) {
+  if (!o->bits && (o->module || o->group_size)) {
     return lat_fail(LAT_STATUS_INVALID_ARGUMENT,
-                    "model_convert: module and group_size: got one with a dtype, expected them with bits");
+                    "model_convert: module and group_size: got one without bits, expected them with bits");
   }
   return LAT_STATUS_OK;
 }
@@ -194,8 +196,10 @@ lat_status lat_model_convert(lat_context *context, const lat_model *model, const
   }
   LAT_TRY(lat__model_copy_opts("model_convert", opts, sizeof o, &o), done);
   LAT_TRY(check_opts(&o), done);
-  LAT_TRY(lat__model_copy(context, model, &copy), done);
-  LAT_TRY(o.dtype ? to_dtype(context, copy, o.dtype) : to_packed(context, copy, &o), done);
+  LAT_TRY(o.inference ? lat__model_copy_inference(context, model, &copy) : lat__model_copy(context, model, &copy),
+          done);
+  if (o.dtype) LAT_TRY(to_dtype(context, copy, o.dtype), done);
+  if (o.bits) LAT_TRY(to_packed(context, copy, &o), done);
   *out = copy;
   copy = NULL;
 done:

@@ -8,8 +8,13 @@
 #include "core/compiler.h"
 #include "model/artifact.h"
 #include "model/model_file.h"
+#include "model/safetensors_internal.h"
 
 enum { MOST_GRAPH_BYTES = 1 << 26 };
+
+/// Under this key the parameters' file names the constants among them, one on a line: a graph cannot tell them from
+/// parameters, and readers that do not know the key pass over it.
+static const char constants_key[] = "lattice.constants";
 
 /// "model_load: path/graph.mlir", what messages begin with.
 typedef struct file_label {
@@ -96,6 +101,18 @@ done:
   return status;
 }
 
+/// Marks the parameters that the file calls constants. What the graph does not have, or trains not, stays as it is.
+static void mark_constants(const char *names, lat_model *model) {
+  while (names && *names) {
+    size_t n = strcspn(names, "\n");
+    int64_t index = lat__names_find(&model->parameter_names, names, (int64_t)n);
+    if (index >= 0 && !model->parameters[index].is_statistic && !model->parameters[index].packing.bits) {
+      model->parameters[index].is_constant = true;
+    }
+    names += n + (names[n] == '\n');
+  }
+}
+
 static lat_status load_parameters(lat_context *context, const char *op, const char *path, lat_model *model) {
   lat_status status = LAT_STATUS_OK;
   lat__arena arena = {NULL, 0, 0};
@@ -106,6 +123,7 @@ static lat_status load_parameters(lat_context *context, const char *op, const ch
     LAT_TRY(bind_parameter(context, &arena, label.text, file, &model->parameters[i]), done);
   }
   LAT_TRY(lat__model_verify_parameters(label.text, model), done);
+  mark_constants(lat_safetensors_metadata(file, constants_key), model);
 done:
   lat_safetensors_release(file);
   lat__arena_end(&arena);
@@ -192,11 +210,33 @@ done:
   return status;
 }
 
+/// The constants' names, one on a line; NULL: there are none.
+static lat_status list_constants(lat_context *context, lat__arena *arena, const lat_model *model, char **out) {
+  lat_status status = LAT_STATUS_OK;
+  size_t n_bytes = 0, used = 0;
+  void *memory = NULL;
+  *out = NULL;
+  for (int64_t i = 0; i < model->n_parameters; i++) {
+    if (model->parameters[i].is_constant) n_bytes += strlen(model->parameters[i].key) + 1;
+  }
+  if (!n_bytes) return LAT_STATUS_OK;
+  LAT_TRY(lat__arena_take(context, arena, (int64_t)n_bytes, 1, &memory), done);
+  *out = memory;
+  for (int64_t i = 0; i < model->n_parameters; i++) {
+    const lat__parameter *p = &model->parameters[i];
+    if (p->is_constant) used += (size_t)snprintf(*out + used, n_bytes - used, "%s%s", used ? "\n" : "", p->key);
+  }
+done:
+  return status;
+}
+
 static lat_status save_parameters(lat_context *context, const lat_model *model, const char *path) {
   lat_status status = LAT_STATUS_OK;
   lat__arena arena = {NULL, 0, 0};
   void *memory = NULL;
+  char *constants = NULL;
   int64_t n = 0;
+  LAT_TRY(list_constants(context, &arena, model, &constants), done);
   LAT_TRY(lat__arena_take(context, &arena, 3 * model->n_parameters, sizeof(lat_named_array), &memory), done);
   lat_named_array *named = memory;
   for (int64_t i = 0; i < model->n_parameters; i++) {
@@ -209,7 +249,7 @@ static lat_status save_parameters(lat_context *context, const lat_model *model, 
       LAT_TRY(add_named(context, &arena, p->key, "", p->dense, named, &n), done);
     }
   }
-  LAT_TRY(lat_safetensors_write(context, path, named, n), done);
+  LAT_TRY(lat__safetensors_write(context, path, named, n, constants_key, constants), done);
 done:
   lat__arena_end(&arena);
   return status;

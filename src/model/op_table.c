@@ -84,15 +84,17 @@ const lat__attr_desc lat__attr_table[LAT__N_ATTRS] = {
 #define TENSOR LAT__TYPE_TENSOR
 #define SPARSE LAT__TYPE_SPARSE
 #define IN_TENSOR(name)                                                                                                \
-  { name, TENSOR, LAT__FAMILY_CONV3D, false }
+  { name, TENSOR, LAT__FAMILY_CONV3D, 0 }
 #define IN_SPARSE(name)                                                                                                \
-  { name, SPARSE, LAT__FAMILY_CONV3D, false }
+  { name, SPARSE, LAT__FAMILY_CONV3D, 0 }
 #define MAYBE_SPARSE(name)                                                                                             \
-  { name, SPARSE, LAT__FAMILY_CONV3D, true }
+  { name, SPARSE, LAT__FAMILY_CONV3D, 2 }
 #define WEIGHT(name, family)                                                                                           \
-  { name, LAT__TYPE_WEIGHT, family, false }
+  { name, LAT__TYPE_WEIGHT, family, 0 }
 #define MAYBE_WEIGHT(name, family)                                                                                     \
-  { name, LAT__TYPE_WEIGHT, family, true }
+  { name, LAT__TYPE_WEIGHT, family, 2 }
+#define MAYBE_WEIGHT3(name, family)                                                                                    \
+  { name, LAT__TYPE_WEIGHT, family, 3 }
 #define CONV_WEIGHTS WEIGHT("weight", LAT__FAMILY_CONV3D), MAYBE_WEIGHT("bias", LAT__FAMILY_BIAS)
 #define NEEDS(key)                                                                                                     \
   { LAT__ATTR_##key, false, 2 }
@@ -305,7 +307,7 @@ const lat__op_desc lat__op_table[LAT__N_OPS] = {
          1,
          false,
          {IN_TENSOR("input"), WEIGHT("scale", LAT__FAMILY_CHANNEL), WEIGHT("bias", LAT__FAMILY_BIAS),
-          WEIGHT("mean", LAT__FAMILY_CHANNEL), WEIGHT("var", LAT__FAMILY_CHANNEL)},
+          MAYBE_WEIGHT3("mean", LAT__FAMILY_CHANNEL), MAYBE_WEIGHT3("var", LAT__FAMILY_CHANNEL)},
          {NEEDS(EPS), MAYBE3(MOMENTUM)},
          {TENSOR}},
     [LAT__OP_LAYER_NORM] =
@@ -374,6 +376,14 @@ const lat__op_desc lat__op_table[LAT__N_OPS] = {
     [LAT__OP_CONCAT_REDUCE] = {"concat_reduce", 3, 1, 1, 1, true, {IN_SPARSE("input")}, {NEEDS3(DUPLICATES)}, {SPARSE}},
     [LAT__OP_DROPOUT] = {"dropout", 3, 1, 1, 1, false, {IN_TENSOR("input")}, {NEEDS3(P)}, {TENSOR}},
 };
+
+int32_t lat__op_least_operands(const lat__op_desc *desc, int32_t version) {
+  int32_t least = 0;
+  while (least < desc->n_operands && !(desc->operands[least].optional && desc->operands[least].optional <= version)) {
+    least++;
+  }
+  return least;
+}
 
 // --- names ----------------------------------------------------------------------------------------------------------
 

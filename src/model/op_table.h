@@ -200,7 +200,7 @@ typedef struct lat__operand_desc {
   const char *name;
   lat__type_kind kind;
   lat__family family; ///< of a weight
-  bool optional;      ///< may be left out, with all that follow
+  int32_t optional;   ///< version from which it may be left out, with all that follow; 0: never
 } lat__operand_desc;
 
 typedef struct lat__op_attr {
@@ -224,6 +224,9 @@ typedef struct lat__op_desc { // NOLINT(clang-analyzer-optin.performance.Padding
 
 extern const lat__op_desc lat__op_table[LAT__N_OPS];
 extern const lat__attr_desc lat__attr_table[LAT__N_ATTRS];
+
+/// How many operands an operation has at least, in a graph of `version`.
+int32_t lat__op_least_operands(const lat__op_desc *desc, int32_t version);
 
 /// Names as the text of a graph spells them.
 const char *lat__elem_name(lat__elem elem);

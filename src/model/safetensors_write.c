@@ -9,6 +9,7 @@
 #include "core/compiler.h"
 #include "model/model_arena.h"
 #include "model/model_file.h"
+#include "model/safetensors_internal.h"
 
 enum { LENGTH_BYTES = 8, HEADER_ALIGN = 8, WIDEST_ELEMENT = 8 };
 
@@ -114,6 +115,12 @@ static lat_status add_to_header(json_t *header, const entry *e, int64_t *offset)
                   lat__show_text(e->given->name, (int64_t)strlen(e->given->name)).text);
 }
 
+static lat_status add_metadata(json_t *header, const char *key, const char *text) {
+  json_t *json = json_pack("{s:s}", key, text);
+  if (json && json_object_set_new(header, "__metadata__", json) == 0) return LAT_STATUS_OK;
+  return lat_fail(LAT_STATUS_OUT_OF_MEMORY, "%s: no memory for the header", op);
+}
+
 /// `*out` = length, header and padding as they stand in the file.
 static lat_status print_header(lat_context *context, const json_t *header, lat_array **out) {
   lat_status status = LAT_STATUS_OK;
@@ -153,6 +160,11 @@ done:
 
 lat_status lat_safetensors_write(lat_context *context, const char *path, const lat_named_array *arrays,
                                  int64_t n_arrays) {
+  return lat__safetensors_write(context, path, arrays, n_arrays, NULL, NULL);
+}
+
+lat_status lat__safetensors_write(lat_context *context, const char *path, const lat_named_array *arrays,
+                                  int64_t n_arrays, const char *key, const char *metadata) {
   lat_status status = LAT_STATUS_OK;
   lat__arena arena = {NULL, 0, 0};
   void *memory = NULL;
@@ -170,6 +182,7 @@ lat_status lat_safetensors_write(lat_context *context, const char *path, const l
   LAT_TRY(lat__arena_take(context, &arena, n_arrays + 1, sizeof(lat__piece), &memory), done);
   lat__piece *pieces = memory;
   header = json_object();
+  if (metadata) LAT_TRY(add_metadata(header, key, metadata), done);
   LAT_TRY(lay_out(context, arrays, n_arrays, entries, pieces, header), done);
   LAT_TRY(print_header(context, header, &text), done);
   pieces[0] = (lat__piece){lat_array_data(text), (size_t)lat_array_count(text)};

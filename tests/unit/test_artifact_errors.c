@@ -242,6 +242,9 @@ static void convolutions(void **state) {
       {"%g = ", "batch_size = 2", "batch_size = 2 : i32", "syntax: got 'i32', expected 'i64'", 0},
       {"%r1 = ", "binary_op<maximum>", "binary_op<div>", "op: got 'div', expected one of: add, sub", 0},
       {"%r2 = ", "join<inner>", "join<cross>", "join: got 'cross', expected one of: inner, left, right, outer", 0},
+      {"%f3 = ", "%b, %c, %c", "%b", "batch_norm: SSA operands: got 3, expected 5 to 5", 0},
+      {"%f3 = ", "eps = 0.00001 : f32", "eps = 0.00001 : f32, momentum = 0.1 : f32",
+       "batch_norm: unknown attrs in version 2: momentum", 0},
       {"%r2 = ", "%r1, %x", "%r1, %x, %x", "sparse.cat: SSA operands: got 3, expected 2 to 2", 0},
   };
   static const broken family = {"%k0 = ", "%x, %w, %b {", "%x, %w, %c {", "operand 2: got", 0};
@@ -284,6 +287,14 @@ static void version_3(void **state) {
        0},
       {"%z = ", "shape = array<i64: 0, 0, 0>", "shape = array<i64: 0, 0, -1>", "shape must be non-negative", 0},
       {"%x = ", "axes<zyx>", "axes<yxz>", "axes: got 'yxz', expected one of: xyz, zyx", 0},
+      {"%n = ", "%c, %b", "%c", "batch_norm: SSA operands: got 2, expected 3 to 5", 0},
+      {"%n = ",
+       "%b {eps = 0.001 : f32, momentum = 0.02 : f32} : (tensor<?x4xf32>, !lattice.weight<channel, f32>, "
+       "!lattice.weight<bias, f32>)",
+       "%b, %c {eps = 0.001 : f32} : (tensor<?x4xf32>, !lattice.weight<channel, f32>, !lattice.weight<bias, f32>, "
+       "!lattice.weight<channel, f32>)",
+       "batch_norm: SSA operands: got mean without var, expected both or none", 0},
+      {"%n = ", "momentum = 0.02", "momentum = -0.02", "momentum must be non-negative", 0},
       {"%g = ", "p = 0.5", "p = 1.0", "dropout: p must be below 1: got 1", 0},
   };
   CHECK_ALL(lat_test_graph("version3"), cases);

@@ -6,6 +6,7 @@
 #include <lattice/lattice.h>
 
 #include "model/graph.h"
+#include "model/safetensors_internal.h"
 #include "support/artifact_cases.h"
 #include "support/io_cases.h"
 #include "support/test_allocator.h"
@@ -144,14 +145,20 @@ static lat_model *build(int version3) {
   return model;
 }
 
-static void built_models(void **state) {
-  (void)state;
+static lat_tensor *small_tensor(void) {
   lat_coords *coords = NULL;
   lat_tensor *tensor = NULL;
   const lat_array_view row_view = lat_view_2d(rows, LAT_DTYPE_I32, ROWS, 4);
   const lat_array_view feat_view = lat_view_2d(feats, LAT_DTYPE_F32, ROWS, CHANNELS);
   lat_test_assert_ok(lat_coords_create(context, &row_view, NULL, &coords));
   lat_test_assert_ok(lat_tensor_create(context, coords, &feat_view, NULL, &tensor));
+  lat_coords_release(coords);
+  return tensor;
+}
+
+static void built_models(void **state) {
+  (void)state;
+  lat_tensor *tensor = small_tensor();
   const lat_binding input = {"x", tensor, NULL};
   for (int version3 = 0; version3 < 2; version3++) {
     lat_model *model = build(version3);
@@ -159,7 +166,89 @@ static void built_models(void **state) {
     lat_model_release(model);
   }
   lat_tensor_release(tensor);
-  lat_coords_release(coords);
+}
+
+/// One batch norm with the given options; `drop`: dropout behind it.
+static lat_model *one_norm(const lat_nn_norm_opts *opts, int drop) {
+  lat_nn *nn = NULL;
+  lat_model *model = NULL;
+  lat_test_assert_ok(lat_nn_create(context, &nn));
+  lat_value y = lat_nn_batch_norm(nn, lat_nn_input(nn, "x", CHANNELS, NULL), CHANNELS, opts);
+  lat_nn_output(nn, "y", drop ? lat_nn_dropout(nn, y, 0.5) : y);
+  lat_test_assert_ok(lat_nn_finish(nn, &model));
+  return model;
+}
+
+/// Statistics of the rows, always: version 3 says it by leaving mean and variance out.
+static void batch_norm_without_statistics(void **state) {
+  (void)state;
+  lat_tensor *tensor = small_tensor();
+  const lat_binding input = {"x", tensor, NULL};
+  lat_model *model = one_norm(LAT_OPTS(lat_nn_norm_opts, .name = "n", .no_running_stats = 1), 0);
+  check_model(model, &input, 1, 3);
+  lat_model_release(model);
+  lat_tensor_release(tensor);
+}
+
+/// A norm without an affine map is stored with one, which stays no part of the state; version 2 says the graph.
+static void constants_stay_constants(void **state) {
+  (void)state;
+  char part[1300];
+  const char *folder = lat_test_folder_path("net");
+  lat_model *read[2] = {NULL, NULL}, *model = one_norm(LAT_OPTS(lat_nn_norm_opts, .name = "n", .no_affine = 1), 0);
+  lat_test_assert_ok(lat_model_save(context, model, folder));
+  lat_test_assert_ok(lat_model_load(context, folder, NULL, &read[0]));
+  lat_test_assert_ok(lat_model_save(context, read[0], folder));
+  lat_test_assert_ok(lat_model_load(context, folder, NULL, &read[1]));
+  for (int i = 0; i < 2; i++) {
+    assert_int_equal(lat_model_version(read[i]), 2);
+    assert_int_equal(lat_model_n_parameters(read[i]), 4);
+    assert_int_equal(lat_model_state_count(read[i]), 2);
+    assert_string_equal(lat_model_state_entry(read[i], 0).name, "n.running_mean");
+    assert_int_equal(lat_model_count_elements(read[i]), 0);
+    lat_model_release(read[i]);
+  }
+  lat_model_release(model);
+  snprintf(part, sizeof part, "%s/graph.mlir", folder);
+  remove(part);
+  snprintf(part, sizeof part, "%s/weights.safetensors", folder);
+  // What the file says of other names, and of statistics, is passed over.
+  const float ones[CHANNELS] = {1, 1, 1, 1};
+  const lat_array_view view = lat_view_1d(ones, LAT_DTYPE_F32, CHANNELS);
+  const lat_named_array arrays[4] = {
+      {"n.weight", view}, {"n.bias", view}, {"n.running_mean", view}, {"n.running_var", view}};
+  model = one_norm(LAT_OPTS(lat_nn_norm_opts, .name = "n"), 0);
+  lat_test_assert_ok(lat_model_save(context, model, folder));
+  lat_test_assert_ok(
+      lat__safetensors_write(context, part, arrays, 4, "lattice.constants", "\nnone\nn.running_var\nn.bias"));
+  lat_test_assert_ok(lat_model_load(context, folder, NULL, &read[0]));
+  assert_int_equal(lat_model_state_count(read[0]), 3);
+  assert_int_equal(lat_model_count_elements(read[0]), CHANNELS);
+  lat_model_release(read[0]);
+  lat_model_release(model);
+  remove(part);
+  snprintf(part, sizeof part, "%s/graph.mlir", folder);
+  remove(part);
+  remove(folder);
+}
+
+/// Dropout and a momentum are version 3's; what runs alone is said by version 2, with the same numbers.
+static void inference_in_version_2(void **state) {
+  (void)state;
+  lat_tensor *tensor = small_tensor();
+  const lat_binding input = {"x", tensor, NULL};
+  lat_model *lowered = NULL, *model = one_norm(LAT_OPTS(lat_nn_norm_opts, .name = "n", .momentum = 0.01), 1);
+  check_model(model, &input, 1, 3);
+  lat_test_assert_ok(lat_model_convert(context, model, LAT_OPTS(lat_convert_opts, .inference = 1), &lowered));
+  assert_int_equal(lat_model_version(model), 3);
+  assert_int_equal(lat_model_n_operations(lowered), lat_model_n_operations(model) - 1);
+  check_model(lowered, &input, 1, 2);
+  lat_results *results[2] = {run(model, &input, 1), run(lowered, &input, 1)};
+  assert_same(results[0], results[1]);
+  for (int i = 0; i < 2; i++) lat_results_release(results[i]);
+  lat_model_release(lowered);
+  lat_model_release(model);
+  lat_tensor_release(tensor);
 }
 
 int main(void) {
@@ -167,6 +256,9 @@ int main(void) {
       cmocka_unit_test_setup_teardown(every_operation_of_version_2, set_up, tear_down),
       cmocka_unit_test_setup_teardown(every_operation_of_version_3, set_up, tear_down),
       cmocka_unit_test_setup_teardown(built_models, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(batch_norm_without_statistics, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(constants_stay_constants, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(inference_in_version_2, set_up, tear_down),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

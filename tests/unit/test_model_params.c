@@ -299,11 +299,13 @@ static void test_conversion_errors(void **state) {
   const lat_status argument = LAT_STATUS_INVALID_ARGUMENT;
 #define OPTS(...) LAT_OPTS(lat_convert_opts, __VA_ARGS__)
   refuse(model, OPTS(.dtype = 0), argument, "got none, expected exactly one");
-  refuse(model, OPTS(.dtype = LAT_DTYPE_F16, .bits = 4), argument, "got both");
+  refuse(model, OPTS(.dtype = LAT_DTYPE_F16, .bits = 4), argument, "got more than one");
+  refuse(model, OPTS(.bits = 4, .inference = 1), argument, "got more than one");
+  refuse(model, OPTS(.inference = 1, .group_size = 32), argument, "got one without bits");
   refuse(model, OPTS(.dtype = LAT_DTYPE_I32), LAT_STATUS_INVALID_DTYPE, "dtype: got int32");
   refuse(model, OPTS(.bits = 3), argument, "bits: got 3, expected 4 or 8");
   refuse(model, OPTS(.bits = 4, .group_size = 16), argument, "group_size must be 32, 64, or 128: got 16");
-  refuse(model, OPTS(.dtype = LAT_DTYPE_F16, .module = "fc"), argument, "got one with a dtype");
+  refuse(model, OPTS(.dtype = LAT_DTYPE_F16, .module = "fc"), argument, "got one without bits");
   refuse(model, OPTS(.bits = 4, .module = "bn"), argument, "no convolution or linear layer of that name: got \"bn\"");
   lat_model *normalized = make_model(1, 0);
   refuse(normalized, OPTS(.bits = 4), argument, "model_convert: conv: packing would drop the normalization");

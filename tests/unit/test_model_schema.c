@@ -50,7 +50,10 @@ static void put_op(const lat__op_desc *desc, int last) {
   put("  \"%s%s\": {\"operands\": {", desc->name, desc->version == 3 ? " 3" : "");
   for (int i = 0; i < desc->n_operands; i++) {
     const lat__operand_desc *operand = &desc->operands[i];
-    put("%s\"%s%s%s\": \"%s", i ? ", " : "", operand->name, operand->optional ? "?" : "",
+    put("%s\"%s%s%s\": \"%s", i ? ", " : "", operand->name,
+        operand->optional == 3 ? "? 3"
+        : operand->optional    ? "?"
+                               : "",
         desc->repeats && i == desc->n_operands - 1 ? "*" : "", kinds[operand->kind]);
     if (operand->kind == LAT__TYPE_WEIGHT) put(" w %s", lat__family_name(operand->family));
     put("\"");

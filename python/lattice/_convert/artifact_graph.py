@@ -10,7 +10,7 @@ from .network_layers import Layer
 
 DIGESTS = {
     2: "1380f1e819fc0eb1af587202ecec3c14ec2c981d249333c5061f0263f82072ad",
-    3: "28d94ca31a1fafd293e49ce1cd8ecdff130e71c2b6afd0ea1e059f975cd1a9d2",
+    3: "5bdbc16b5ecd7456a5c1b4c54c0880e0ebd506e6e7ac29c5981f15ff9e2c14f8",
 }
 SPARSE = "!lattice.sparse_tensor<rank = 3, coord = batch_x_y_z, feature = row_channel, dtype = f32>"
 LAYOUTS = {"conv3d": "conv3d_o_xyz_i", "linear": "linear_o_i", "channel": "channel_c", "bias": "bias_c"}

@@ -1,6 +1,6 @@
 module attributes {
   lattice.ir_version = 3,
-  lattice.schema_digest = "28d94ca31a1fafd293e49ce1cd8ecdff130e71c2b6afd0ea1e059f975cd1a9d2",
+  lattice.schema_digest = "5bdbc16b5ecd7456a5c1b4c54c0880e0ebd506e6e7ac29c5981f15ff9e2c14f8",
   lattice.input_names = ["rows", "feats", "active", "points", "batch", "ids"],
   lattice.input_roles = ["sparse_coords", "sparse_features", "sparse_active", "tensor", "tensor", "tensor"],
   lattice.output_names = ["a", "b", "c"],
@@ -21,7 +21,8 @@ module attributes {
     %v = lattice.voxelize %points, %feats, %batch, %active {voxel_size = array<f64: 0.5, 0.5, 1.0>, origin = array<f64: 0.0, -1.5, 0.0>, reduction = #lattice.voxel_reduction<max>, stride = array<i64: 1, 1, 1>} : (tensor<?x3xf32>, tensor<?x4xf32>, tensor<?xi32>, tensor<1xi32>) -> !lattice.sparse_tensor<rank = 3, coord = batch_x_y_z, feature = row_channel, dtype = f32>
     %k5 = lattice.concat_reduce %k3, %x, %v {duplicates = #lattice.duplicates<max>} : (!lattice.sparse_tensor<rank = 3, coord = batch_x_y_z, feature = row_channel, dtype = f32>, !lattice.sparse_tensor<rank = 3, coord = batch_x_y_z, feature = row_channel, dtype = f32>, !lattice.sparse_tensor<rank = 3, coord = batch_x_y_z, feature = row_channel, dtype = f32>) -> !lattice.sparse_tensor<rank = 3, coord = batch_x_y_z, feature = row_channel, dtype = f32>
     %z = lattice.to_dense %k5 {min_coord = array<i64: -2, 0, 0>, shape = array<i64: 0, 0, 0>, batch_size = -1, layout = #lattice.dense_layout<channels_first>, fold = #lattice.fold<z>, outside = #lattice.outside<drop>} : (!lattice.sparse_tensor<rank = 3, coord = batch_x_y_z, feature = row_channel, dtype = f32>) -> tensor<?x?x?x?xf32>
-    %g = lattice.dropout %feats {p = 0.5 : f32} : (tensor<?x4xf32>) -> tensor<?x4xf32>
+    %n = lattice.batch_norm %feats, %c, %b {eps = 0.001 : f32, momentum = 0.02 : f32} : (tensor<?x4xf32>, !lattice.weight<channel, f32>, !lattice.weight<bias, f32>) -> tensor<?x4xf32>
+    %g = lattice.dropout %n {p = 0.5 : f32} : (tensor<?x4xf32>) -> tensor<?x4xf32>
     return %k4, %g, %g : !lattice.sparse_tensor<rank = 3, coord = batch_x_y_z, feature = row_channel, dtype = f32>, tensor<?x4xf32>, tensor<?x4xf32>
   }
 }
