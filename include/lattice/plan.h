@@ -41,6 +41,10 @@ extern "C" {
 /// Opaque, reference-counted, immutable plan.
 typedef struct lat_plan lat_plan;
 
+/// Opaque, reference-counted, immutable: the weight of a layer as the kernels of a CPU level read it. Plans of one layer on
+/// many coordinate sets share them: what depends on the set is looked up again, the weight is neither packed nor copied.
+typedef struct lat_weight_panels lat_weight_panels;
+
 /// What a plan takes: features `(rows of coords, channels)`.
 typedef struct lat_plan_input {
   size_t struct_bytes;      ///< sizeof(lat_plan_input)
@@ -66,10 +70,13 @@ typedef struct lat_plan_opts {
   lat_activation_kind activation;             ///< which function
   const lat_activation_opts *activation_opts; ///< its parameters; NULL: defaults
   int32_t quantizes_features;                 ///< non-zero: rows of x become 8-bit codes, see above
+  const lat_weight_panels *panels; ///< of this very weight: retained in place of packing it, where they are what
+                                   ///< the plan would make; else it makes its own. The weight is given all the
+                                   ///< same. NULL: it makes its own
 } lat_plan_opts;
 
 #define LAT_PLAN_OPTS_INIT                                                                                             \
-  { sizeof(lat_plan_opts), NULL, NULL, LAT_RESIDUAL_NONE, 0, LAT_ACTIVATION_RELU, NULL, 0 }
+  { sizeof(lat_plan_opts), NULL, NULL, LAT_RESIDUAL_NONE, 0, LAT_ACTIVATION_RELU, NULL, 0, NULL }
 
 /// Plan of lat_conv3d: onto the forward relation's set, or onto `opts->coordinates`. NULL `opts` and `plan_opts` mean the
 /// defaults. Copies what it needs of the weight.
@@ -169,11 +176,44 @@ LAT_API LAT_CHECKED lat_status lat_plan_apply(lat_context *context, const lat_pl
 LAT_API LAT_CHECKED lat_status lat_plan_explain(lat_context *context, const lat_plan *plan, char *text,
                                                 size_t text_bytes);
 
+/// Panels that the plan reads. Borrowed: valid while a reference to `plan` is held; retain them for other plans.
+LAT_API const lat_weight_panels *lat_plan_panels(const lat_plan *plan);
+
 /// Adds a reference and returns `plan` (NULL is passed through).
 LAT_API lat_plan *lat_plan_retain(const lat_plan *plan);
 
 /// Drops a reference; NULL is accepted.
 LAT_API void lat_plan_release(lat_plan *plan);
+
+// --- weights prepared before there are coordinates ---
+
+/// The layer that a weight belongs to. NULL and zero fields mean the defaults.
+typedef struct lat_weight_panels_opts {
+  size_t struct_bytes;        ///< sizeof(lat_weight_panels_opts)
+  lat_dtype dtype;            ///< of the features that the weight meets; 0: the weight's own (of its scales, if packed)
+  int32_t groups;             ///< of the convolution; 0: 1
+  int32_t normalized;         ///< non-zero: of a normalized convolution
+  int32_t quantizes_features; ///< as in lat_plan_opts
+} lat_weight_panels_opts;
+
+#define LAT_WEIGHT_PANELS_OPTS_INIT                                                                                    \
+  { sizeof(lat_weight_panels_opts), (lat_dtype)0, 0, 0, 0 }
+
+/// Packs a weight for the context's CPU level: `(C_out, C_in)`, `(K, C_in, C_out)`, `(C_out, Kx, Ky, Kz, C_in)` or a
+/// quantized one. Copies.
+/// Errors: INVALID_ARGUMENT (NULL; "groups"; "normalized convolution does not support packed weights"; "quantized features
+/// need a packed weight"), INVALID_SHAPE (another rank; "groups must divide"), INVALID_DTYPE, OVERFLOW, OUT_OF_MEMORY.
+LAT_API LAT_CHECKED lat_status lat_weight_panels_create(lat_context *context, const lat_weight *weight,
+                                                        const lat_weight_panels_opts *opts, lat_weight_panels **out);
+
+/// Bytes that the panels take; 0 for NULL.
+LAT_API size_t lat_weight_panels_bytes(const lat_weight_panels *panels);
+
+/// Adds a reference and returns `panels` (NULL is passed through).
+LAT_API lat_weight_panels *lat_weight_panels_retain(const lat_weight_panels *panels);
+
+/// Drops a reference; NULL is accepted.
+LAT_API void lat_weight_panels_release(lat_weight_panels *panels);
 
 #ifdef __cplusplus
 }

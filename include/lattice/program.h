@@ -43,18 +43,19 @@ typedef struct lat_compile_opts {
   lat_dtype dtype;     ///< float32, float16 or bfloat16: features of sparse inputs, convolution and linear weights are
                        ///< rounded to it; 0: as they come
   int32_t training;    ///< non-zero: batch norm takes the rows' statistics, dropout drops
-  int32_t no_fusion; ///< non-zero: norm, residual and activation do not run in the pass of their convolution; the bits
-                     ///< are the same
-  int32_t
-      fold_norms; ///< non-zero: batch norms in the pass of a dense convolution become part of its weight and bias. A
-                  ///< result of n float32 products then differs by at most (n + 4) 2^-23 (sum |x w| + |bias|), w and
-                  ///< bias being the folded ones, and 16-bit weights are rounded after folding
+  int32_t no_fusion;  ///< non-zero: norm, residual and activation do not run in the pass of their convolution; the bits
+                      ///< are the same
+  int32_t fold_norms; ///< non-zero: batch norms in the pass of a dense convolution or linear layer become part of its
+                      ///< weight and bias. A result of n float32 products then differs by at most
+                      ///< (n + 4) 2^-23 (sum |x w| + |bias|), w and bias being the folded ones, and 16-bit weights are
+                      ///< rounded after folding
 } lat_compile_opts;
 
 #define LAT_COMPILE_OPTS_INIT                                                                                          \
   { sizeof(lat_compile_opts), (lat_dtype)0, 0, 0, 0 }
 
-/// Makes a model ready to run. Retains the parameters' arrays.
+/// Makes a model ready to run. Retains the parameters' arrays and packs the weights of convolutions and linear layers for
+/// the context's CPU level (weight panels, plan.h): sessions of that level share them.
 /// Errors: INVALID_ARGUMENT (NULL; "parameter NAME has no values"), INVALID_DTYPE ("dtype"), OUT_OF_MEMORY.
 LAT_API LAT_CHECKED lat_status lat_model_compile(lat_context *context, const lat_model *model,
                                                  const lat_compile_opts *opts, lat_program **out);

@@ -68,6 +68,9 @@ struct lat__backend {
   lat_status (*conv_pack)(lat_context *context, const lat__conv_desc *desc, lat__conv_packed **out);
   void (*conv_packed_destroy)(lat_context *context, lat__conv_packed *packed);
   int64_t (*conv_packed_bytes)(const lat__conv_packed *packed);
+  /// True when conv_pack with `context` would lay a weight out for `desc` as `packed` is, which a layer of the same channels,
+  /// groups, kernel and dtypes made.
+  bool (*conv_packed_fits)(const lat_context *context, const lat__conv_desc *desc, const lat__conv_packed *packed);
   /// Bytes that `conv` works in for `desc` with its `packed`, threads as in `context`.
   lat_status (*conv_workspace)(lat_context *context, const lat__conv_desc *desc, size_t *bytes);
   lat_status (*conv_grad)(lat_context *context, const lat__conv_grad_desc *desc);

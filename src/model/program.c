@@ -228,6 +228,7 @@ void lat_program_release(lat_program *program) {
   for (int64_t i = 0; i < program->n_chains; i++) {
     lat_array_release(program->chains[i].folded_weight);
     lat_array_release(program->chains[i].folded_bias);
+    lat_weight_panels_release(program->chains[i].panels);
   }
   lat_model_release(program->model);
   lat__arena arena = program->arena; // holds the program itself
@@ -286,6 +287,7 @@ lat_status lat_model_compile(lat_context *context, const lat_model *model, const
   program->training = o.training != 0;
   LAT_TRY(fill_program(context, model, !o.no_fusion, program), done);
   if (o.fold_norms) LAT_TRY(lat__program_fold(context, program), done);
+  LAT_TRY(lat__program_pack(context, program), done);
   *out = program;
   program = NULL;
 done:

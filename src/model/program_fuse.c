@@ -1,8 +1,11 @@
-// What runs in one pass: a convolution and the norm, residual and activation behind it, found when a model is compiled.
+// What runs in one pass: a convolution or linear layer and the norm, residual and activation behind it, found when a model
+// is compiled.
 //
 //     conv -> y          decompose y -> batch_norm -> with_features y     (evaluating)
 //                        binary add with a value on the same set
 //                        decompose   -> activation -> with_features
+//
+//     linear -> y          batch_norm y        activation
 //
 // Every value in between is read by the chain alone. The chain runs where its last operation stands; should the residual
 // turn out to lie on another set, its operations run one by one instead.
@@ -32,7 +35,7 @@ static void count_readers(const lat_model *model, readers *r) {
 }
 
 /// The one operation on features between `value` and a value on the same set, read by nobody else; -1: there is none.
-static int32_t feature_step(const lat_model *model, const readers *r, int32_t value, int32_t steps[3]) {
+static int32_t sparse_step(const lat_model *model, const readers *r, int32_t value, int32_t steps[3]) {
   if (r->count[value] != 2) return -1;
   steps[0] = r->first[value];
   const lat__op *split = &model->ops[steps[0]];
@@ -49,20 +52,35 @@ static int32_t feature_step(const lat_model *model, const readers *r, int32_t va
   return joins ? steps[1] : -1;
 }
 
+/// The same behind a linear layer, whose result is the features themselves.
+static int32_t dense_step(const lat_model *model, const readers *r, int32_t value, int32_t steps[3]) {
+  if (r->count[value] != 1) return -1;
+  steps[0] = r->first[value];
+  return model->ops[steps[0]].operands[0] == value ? steps[0] : -1;
+}
+
+/// The operation on features behind `value`, -1: there is none. `*n_steps` operations belong to it.
+static int32_t feature_step(const lat_model *model, const readers *r, const lat__chain *chain, int32_t value,
+                            int32_t steps[3], int32_t *n_steps) {
+  bool dense = model->ops[chain->conv].kind == LAT__OP_LINEAR;
+  *n_steps = dense ? 1 : 3;
+  return dense ? dense_step(model, r, value, steps) : sparse_step(model, r, value, steps);
+}
+
 static void add_ops(lat__chain *chain, const int32_t *ops, int32_t n) {
   for (int32_t i = 0; i < n; i++) chain->ops[chain->n_ops++] = ops[i];
 }
 
 /// Takes a norm behind `value`; the value after it.
 static int32_t take_norm(const lat_program *program, const readers *r, int32_t value, lat__chain *chain) {
-  int32_t steps[3];
+  int32_t steps[3], n_steps;
   const lat_model *model = program->model;
-  int32_t norm = feature_step(model, r, value, steps);
+  int32_t norm = feature_step(model, r, chain, value, steps, &n_steps);
   if (norm < 0 || model->ops[norm].kind != LAT__OP_BATCH_NORM) return value;
   if (model->ops[norm].n_operands != 5 || program->training) return value;
   chain->norm = norm;
-  add_ops(chain, steps, 3);
-  return model->ops[steps[2]].results[0];
+  add_ops(chain, steps, n_steps);
+  return model->ops[steps[n_steps - 1]].results[0];
 }
 
 /// Takes the sum with another value.
@@ -93,14 +111,14 @@ static bool fusible(const lat__op *op) {
 }
 
 static int32_t take_activation(const lat_model *model, const readers *r, int32_t value, lat__chain *chain) {
-  int32_t steps[3];
-  int32_t activation = feature_step(model, r, value, steps);
+  int32_t steps[3], n_steps;
+  int32_t activation = feature_step(model, r, chain, value, steps, &n_steps);
   if (activation < 0 || model->ops[activation].kind != LAT__OP_ACTIVATION || !fusible(&model->ops[activation])) {
     return value;
   }
   chain->activation = activation;
-  add_ops(chain, steps, 3);
-  return model->ops[steps[2]].results[0];
+  add_ops(chain, steps, n_steps);
+  return model->ops[steps[n_steps - 1]].results[0];
 }
 
 static void find_chain(lat_program *program, const readers *r, int32_t conv, bool fuses) {
@@ -147,8 +165,8 @@ lat_status lat__program_fuse(lat_context *context, lat_program *program, bool fu
   count_readers(model, &r);
   for (int64_t i = 0; i < model->n_ops; i++) program->chain_of[i] = -1;
   for (int64_t i = 0; i < model->n_ops; i++) {
-    bool is_conv = lat__op_attr_of(&model->ops[i], LAT__ATTR_ACCUMULATION) != NULL;
-    if (is_conv && program->chain_of[i] < 0) find_chain(program, &r, (int32_t)i, fuses);
+    bool multiplies = lat__op_attr_of(&model->ops[i], LAT__ATTR_ACCUMULATION) || model->ops[i].kind == LAT__OP_LINEAR;
+    if (multiplies && program->chain_of[i] < 0) find_chain(program, &r, (int32_t)i, fuses);
   }
   for (int64_t i = 0; i < program->n_chains; i++) extend_uses(program, &program->chains[i]);
 done:

@@ -22,7 +22,7 @@ typedef struct lat__group {
   int32_t first; ///< number of the coordinates' input; features and active follow
 } lat__group;
 
-/// Operations that run in one pass: a convolution and what follows it (program_fuse.c). Numbers of operations, -1: none.
+/// Operations that run in one pass: a convolution or linear layer and what follows it (program_fuse.c). Numbers of operations, -1: none.
 typedef struct lat__chain {
   int32_t conv, norm, activation;
   int32_t residual; ///< value that is added, -1: none
@@ -30,6 +30,7 @@ typedef struct lat__chain {
   int32_t ops[8];   ///< all of them, in order
   int32_t n_ops;
   lat_array *folded_weight, *folded_bias; ///< with the norm in them (program_fold.c), or NULL
+  lat_weight_panels *panels;              ///< of the weight (program_pack.c), or NULL: sessions make them
 } lat__chain;
 
 struct lat_program {
@@ -66,6 +67,7 @@ typedef struct lat__made_set {
 /// A chain's plan, kept for runs on the same sets.
 typedef struct lat__kept_plan {
   lat_plan *plan;
+  lat_weight_panels *panels; ///< where the program's are not what the features need, or NULL
   uint64_t x_id, target_id;
   lat_dtype dtype;
   int64_t channels;
@@ -81,8 +83,9 @@ struct lat_session {
   lat_context *context; ///< its own, on the pool
   lat__pool *pool;
   lat_program *program;
-  lat_array *memory; ///< of this struct and what it points to
-  lat__slot *slots;  ///< parallel to the model's values
+  lat_array *memory;   ///< of this struct and what it points to
+  lat__slot *slots;    ///< parallel to the model's values
+  lat_coords **blanks; ///< parallel to them: sets of dense features that have none, kept for runs with as many rows
   lat__made_set *sets;
   int64_t n_sets;
   lat__kept_plan *plans; ///< parallel to the program's chains
@@ -119,6 +122,9 @@ LAT_CHECKED lat_status lat__program_fuse(lat_context *context, lat_program *prog
 
 /// Puts the norms of chains into weights and biases.
 LAT_CHECKED lat_status lat__program_fold(lat_context *context, lat_program *program);
+
+/// Packs the weights of chains.
+LAT_CHECKED lat_status lat__program_pack(lat_context *context, lat_program *program);
 
 /// Runs a chain through its plan.
 LAT_CHECKED lat_status lat__run_chain(lat_session *session, const lat__chain *chain);

@@ -97,6 +97,23 @@ static uint64_t id_of(const lat_coords *coords) {
   return coords ? lat_coords_id(coords) : 0;
 }
 
+/// Remembers panels that are not the program's: the next plan of the chain takes them.
+static void keep_panels(const lat__chain *chain, lat__kept_plan *kept) {
+  const lat_weight_panels *panels = lat_plan_panels(kept->plan);
+  if (panels == chain->panels || panels == kept->panels) return;
+  lat_weight_panels_release(kept->panels);
+  kept->panels = lat_weight_panels_retain(panels);
+}
+
+static lat_status create_plan(lat_session *session, const lat__op *op, const lat_plan_input *input,
+                              const lat_weight *weight, const lat_plan_opts *plan_opts, lat_plan **out) {
+  lat_context *context = session->context;
+  if (op->kind == LAT__OP_LINEAR) return lat_linear_plan_create(context, input, weight, plan_opts, out);
+  lat_conv3d_opts opts = lat__conv_opts_of(op);
+  opts.coordinates = target_of(session, op);
+  return creator_of(op->kind)(context, input, weight, &opts, plan_opts, out);
+}
+
 /// The plan of an earlier run on the same sets and dtype, or a new one.
 static lat_status find_plan(lat_session *session, const lat__chain *chain, const lat_tensor *x, lat__kept_plan *kept) {
   lat_status status = LAT_STATUS_OK;
@@ -108,15 +125,15 @@ static lat_status find_plan(lat_session *session, const lat__chain *chain, const
               kept->dtype == lat_tensor_dtype(x) && kept->channels == lat_tensor_channels(x);
   if (same) return LAT_STATUS_OK;
   lat_plan_release(kept->plan);
-  *kept = (lat__kept_plan){.plan = NULL};
-  lat_conv3d_opts opts = lat__conv_opts_of(op);
-  opts.coordinates = target;
+  kept->plan = NULL;
   const lat_plan_input input = {sizeof input, lat_tensor_coords(x), lat_tensor_channels(x), lat_tensor_dtype(x)};
   fill_epilogue(session, chain, &e);
   LAT_TRY(lat__model_conv_open(session, op, lat__has_target(op->kind) ? 2 : 1, &operands), done);
   if (chain->folded_weight) LAT_TRY(lat__model_conv_replace(session, chain, &operands), done);
   if (operands.has_bias) e.opts.bias = &operands.bias;
-  LAT_TRY(creator_of(op->kind)(session->context, &input, &operands.weight, &opts, &e.opts, &kept->plan), done);
+  e.opts.panels = kept->panels ? kept->panels : chain->panels;
+  LAT_TRY(create_plan(session, op, &input, &operands.weight, &e.opts, &kept->plan), done);
+  keep_panels(chain, kept);
   kept->x_id = id_of(input.coords);
   kept->target_id = id_of(target);
   kept->dtype = input.dtype;

@@ -54,14 +54,18 @@ static void drop(lat_session *session, int32_t value) {
   *slot = (lat__slot){NULL, NULL, NULL, false};
 }
 
-/// `n` rows that lie nowhere in particular, for dense features without a set.
-static lat_status blank_set(lat_context *context, int64_t n, lat_coords **out) {
+/// `n` rows that lie nowhere in particular, for dense features without a set: the same set while `n` is the same, so that
+/// plans on it are found again.
+static lat_status blank_set(lat_context *context, int64_t n, lat_coords **kept) {
   lat_array *rows = NULL;
   const int64_t shape[2] = {n, 4};
+  if (*kept && lat_coords_count(*kept) == n) return LAT_STATUS_OK;
+  lat_coords_release(*kept);
+  *kept = NULL;
   lat_status status = lat_array_full(context, LAT_DTYPE_I32, 2, shape, 0.0, &rows);
   if (!status) {
     lat_array_view view = lat_array_as_view(rows);
-    status = lat_coords_create(context, &view, NULL, out);
+    status = lat_coords_create(context, &view, NULL, kept);
   }
   lat_array_release(rows);
   return status;
@@ -70,19 +74,17 @@ static lat_status blank_set(lat_context *context, int64_t n, lat_coords **out) {
 lat_status lat__run_tensor(lat_session *session, int32_t value, const lat_tensor **out) {
   lat_status status = LAT_STATUS_OK;
   lat__slot *slot = &session->slots[value];
-  lat_coords *coords = NULL;
   if (!slot->tensor) {
     lat_array_view view = lat_array_as_view(slot->array);
     if (view.rank != 2) {
       status = lat_fail(LAT_STATUS_INVALID_SHAPE, "expects a rank-2 tensor: got rank %d, expected 2", (int)view.rank);
       goto done;
     }
-    LAT_TRY(blank_set(session->context, view.shape[0], &coords), done);
-    LAT_TRY(lat_tensor_share(session->context, coords, slot->array, NULL, &slot->tensor), done);
+    LAT_TRY(blank_set(session->context, view.shape[0], &session->blanks[value]), done);
+    LAT_TRY(lat_tensor_share(session->context, session->blanks[value], slot->array, NULL, &slot->tensor), done);
   }
   *out = slot->tensor;
 done:
-  lat_coords_release(coords);
   return status;
 }
 
@@ -204,7 +206,11 @@ lat_session_memory lat_session_memory_of(const lat_session *session) {
 void lat_session_destroy(lat_session *session) {
   if (!session) return;
   for (int64_t i = 0; i < session->n_sets; i++) lat_coords_release(session->sets[i].coords);
-  for (int64_t i = 0; i < session->program->n_chains; i++) lat_plan_release(session->plans[i].plan);
+  for (int64_t i = 0; i < session->program->model->n_values; i++) lat_coords_release(session->blanks[i]);
+  for (int64_t i = 0; i < session->program->n_chains; i++) {
+    lat_plan_release(session->plans[i].plan);
+    lat_weight_panels_release(session->plans[i].panels);
+  }
   lat_context *context = session->context;
   lat__pool *pool = session->pool;
   lat_program *program = session->program;
@@ -218,14 +224,15 @@ void lat_session_destroy(lat_session *session) {
 static lat_status take_memory(lat_context *context, const lat_model *model, lat_session **out) {
   lat_array *memory = NULL;
   size_t n_values = (size_t)model->n_values, n_ops = (size_t)model->n_ops;
-  const int64_t n_bytes = (int64_t)(sizeof(lat_session) + 64 + n_values * sizeof(lat__slot) +
+  const int64_t n_bytes = (int64_t)(sizeof(lat_session) + 64 + n_values * (sizeof(lat__slot) + sizeof(lat_coords *)) +
                                     n_ops * (sizeof(lat__made_set) + sizeof(lat__kept_plan) + sizeof(lat__statistic)));
   lat_status status = lat_array_full(context, LAT_DTYPE_U8, 1, &n_bytes, 0.0, &memory);
   if (status) return status;
   lat_session *session = lat_array_data(memory);
   session->memory = memory;
   session->slots = (lat__slot *)((unsigned char *)session + (sizeof *session + 63) / 64 * 64);
-  session->sets = (lat__made_set *)(session->slots + n_values);
+  session->blanks = (lat_coords **)(session->slots + n_values);
+  session->sets = (lat__made_set *)(session->blanks + n_values);
   session->plans = (lat__kept_plan *)(session->sets + n_ops);
   session->statistics = (lat__statistic *)(session->plans + n_ops);
   *out = session;

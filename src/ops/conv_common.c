@@ -54,26 +54,20 @@ lat_status lat__conv_check_not_packed(const char *op, const lat_weight *weight) 
       op, (int)weight->packed->bits);
 }
 
-/// Logical sizes of a dense weight.
-typedef struct weight_sizes {
-  lat__weight_form form;
-  int64_t c_in, c_out, n_kernels;
-} weight_sizes;
-
-/// Sizes of a dense weight in one of the three layouts; (C_out, C_in) only for a pointwise geometry.
-static lat_status read_layout(const char *op, const lat_array_view *view, bool pointwise, weight_sizes *sizes) {
+lat_status lat__conv_weight_sizes_of(const char *op, const lat_array_view *view, bool pointwise,
+                                     lat__conv_weight_sizes *sizes) {
   const int64_t *shape = view->shape;
   char text[128];
   if (view->rank == 2 && pointwise) {
-    *sizes = (weight_sizes){LAT__WEIGHT_OUT_KERNEL_IN, shape[1], shape[0], 1};
+    *sizes = (lat__conv_weight_sizes){LAT__WEIGHT_OUT_KERNEL_IN, shape[1], shape[0], 1};
     return LAT_STATUS_OK;
   }
   if (view->rank == 3) {
-    *sizes = (weight_sizes){LAT__WEIGHT_KERNEL_IN_OUT, shape[1], shape[2], shape[0]};
+    *sizes = (lat__conv_weight_sizes){LAT__WEIGHT_KERNEL_IN_OUT, shape[1], shape[2], shape[0]};
     return LAT_STATUS_OK;
   }
   if (view->rank == 5) {
-    *sizes = (weight_sizes){LAT__WEIGHT_OUT_KERNEL_IN, shape[4], shape[0], 0};
+    *sizes = (lat__conv_weight_sizes){LAT__WEIGHT_OUT_KERNEL_IN, shape[4], shape[0], 0};
     if (!lat__mul_i64(shape[1], shape[2], &sizes->n_kernels) ||
         !lat__mul_i64(sizes->n_kernels, shape[3], &sizes->n_kernels)) {
       return lat_fail(LAT_STATUS_OVERFLOW, "%s: weight kernel volume: got shape %s, expected a volume below 2^31", op,
@@ -89,7 +83,7 @@ static lat_status read_layout(const char *op, const lat_array_view *view, bool p
                   op, lat__shape_text(view, text, sizeof text));
 }
 
-static lat_status check_groups(const char *op, const char *what, int64_t channels, int64_t groups) {
+lat_status lat__conv_check_groups(const char *op, const char *what, int64_t channels, int64_t groups) {
   if (channels % groups == 0) return LAT_STATUS_OK;
   return lat_fail(LAT_STATUS_INVALID_SHAPE, "%s: groups must divide %s: got %lld groups, expected a divisor of %lld",
                   op, what, (long long)groups, (long long)channels);
@@ -97,18 +91,18 @@ static lat_status check_groups(const char *op, const char *what, int64_t channel
 
 /// `kind` is "" or "quantized ".
 static lat_status check_sizes(const lat__conv_operands *operands, const char *kind, const lat__geometry *geometry,
-                              const weight_sizes *sizes) {
+                              const lat__conv_weight_sizes *sizes) {
   const char *op = operands->op;
   int64_t channels = lat_tensor_channels(operands->x), groups = operands->desc.groups;
   int64_t c_in = sizes->c_in, n_kernels = sizes->n_kernels;
-  lat_status status = check_groups(op, "x.channels", channels, groups);
+  lat_status status = lat__conv_check_groups(op, "x.channels", channels, groups);
   if (status) return status;
   if (c_in != channels / groups) {
     return lat_fail(LAT_STATUS_INVALID_SHAPE,
                     "%s: %sweight input channels must match x.channels%s: got %lld, expected %lld", op, kind,
                     groups > 1 ? " / groups" : "", (long long)c_in, (long long)(channels / groups));
   }
-  status = check_groups(op, "output channels", sizes->c_out, groups);
+  status = lat__conv_check_groups(op, "output channels", sizes->c_out, groups);
   if (status) return status;
   if (n_kernels != geometry->n_kernels) {
     return lat_fail(LAT_STATUS_INVALID_SHAPE,
@@ -123,14 +117,14 @@ static lat_status open_checked_dense(lat_context *context, const lat_array_view 
   const char *op = operands->op;
   lat_dtype dtype = lat_tensor_dtype(operands->x);
   int64_t count = 0;
-  weight_sizes sizes = {.form = LAT__WEIGHT_OUT_KERNEL_IN};
+  lat__conv_weight_sizes sizes = {.form = LAT__WEIGHT_OUT_KERNEL_IN};
   lat_status status = lat__view_check(op, "weight", view, &count);
   if (status) return status;
   if (view->dtype != dtype) {
     return lat_fail(LAT_STATUS_INVALID_DTYPE, "%s: convolution weights must match feature dtype: got %s, expected %s",
                     op, lat_dtype_name(view->dtype), lat_dtype_name(dtype));
   }
-  LAT_TRY(read_layout(op, view, lat__geometry_pointwise(geometry), &sizes), done);
+  LAT_TRY(lat__conv_weight_sizes_of(op, view, lat__geometry_pointwise(geometry), &sizes), done);
   LAT_TRY(check_sizes(operands, "", geometry, &sizes), done);
   operands->desc.c_out = sizes.c_out;
   LAT_TRY(lat__conv_open_dense(context, view, sizes.form, operands), done);
@@ -189,7 +183,7 @@ lat_status lat__conv_open(lat_context *context, const char *op, const lat_tensor
                                     .x = lat_tensor_feats(x).data};
   if (weight->packed) {
     const lat_quantized_weight *packed = weight->packed;
-    weight_sizes sizes = {LAT__WEIGHT_PACKED, packed->in_channels, packed->out_channels, packed->n_kernels};
+    lat__conv_weight_sizes sizes = {LAT__WEIGHT_PACKED, packed->in_channels, packed->out_channels, packed->n_kernels};
     LAT_TRY(check_sizes(operands, "quantized ", geometry, &sizes), done);
     operands->desc.c_out = packed->out_channels;
     operands->desc.weight = lat__quantized_weight_desc(packed);

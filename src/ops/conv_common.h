@@ -30,6 +30,19 @@ LAT_CHECKED lat_status lat__conv_open(lat_context *context, const char *op, cons
                                       const lat_weight *weight, const lat_array_view *bias,
                                       const lat__geometry *geometry, lat__conv_operands *operands);
 
+/// Logical sizes of a weight.
+typedef struct lat__conv_weight_sizes {
+  lat__weight_form form;
+  int64_t c_in, c_out, n_kernels; ///< c_in of a group
+} lat__conv_weight_sizes;
+
+/// Sizes of a dense weight in one of the three layouts; (C_out, C_in) only for a pointwise geometry.
+LAT_CHECKED lat_status lat__conv_weight_sizes_of(const char *op, const lat_array_view *view, bool pointwise,
+                                                 lat__conv_weight_sizes *sizes);
+
+/// Refuses groups that do not divide `channels`, which `what` names.
+LAT_CHECKED lat_status lat__conv_check_groups(const char *op, const char *what, int64_t channels, int64_t groups);
+
 /// Opens a dense weight whose shape was checked: `form` says how it lies.
 LAT_CHECKED lat_status lat__conv_open_dense(lat_context *context, const lat_array_view *view, lat__weight_form form,
                                             lat__conv_operands *operands);

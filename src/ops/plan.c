@@ -1,7 +1,6 @@
 // Plans: what a convolution or linear layer checks, looks up and packs, kept; and running it on the caller's buffers.
 
 #include <math.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -20,7 +19,7 @@ struct lat_plan {
   const char *name;     ///< of the one-shot call
   lat__conv_desc desc;  ///< points at what follows; x, residual, workspace and y belong to a run
   lat__epilogue_desc epilogue;
-  lat__conv_packed *packed;
+  lat_weight_panels *panels;          ///< retained
   lat_array *bias, *norm;             ///< float32 (C_out,) and (3, C_out): mean, scale, shift; or NULL
   lat_relation *relation;             ///< retained, or NULL
   lat_coords *in_coords, *out_coords; ///< retained
@@ -154,6 +153,18 @@ static lat_status count_bytes(const char *op, lat_plan *plan) {
                   op, (long long)desc->n_out, (long long)desc->c_out);
 }
 
+/// The caller's panels where they are those that the plan would make, else its own.
+static lat_status take_panels(lat_context *context, const char *op, const lat_plan_opts *opts, lat_plan *plan) {
+  lat_status status = LAT_STATUS_OK;
+  if (opts->panels && lat__weight_panels_fit(context, opts->panels, &plan->desc)) {
+    plan->panels = lat_weight_panels_retain(opts->panels);
+  } else {
+    status = lat__weight_panels_new(context, op, &plan->desc, &plan->panels);
+  }
+  if (!status) plan->desc.packed = plan->panels->packed;
+  return status;
+}
+
 static lat_status make_plan(lat_context *context, const lat__conv_operands *operands, const lat__conv_place *place,
                             const lat__plan_request *request) {
   lat_status status = LAT_STATUS_OK;
@@ -174,8 +185,7 @@ static lat_status make_plan(lat_context *context, const lat__conv_operands *oper
   LAT_TRY(count_bytes(operands->op, plan), done);
   LAT_TRY(take_epilogue(context, operands->op, &request->opts, plan), done);
   LAT_TRY(take_quantization(operands->op, &request->opts, plan), done);
-  LAT_TRY(lat__backend_of(context)->conv_pack(context, &plan->desc, &plan->packed), done);
-  plan->desc.packed = plan->packed;
+  LAT_TRY(take_panels(context, operands->op, &request->opts, plan), done);
   plan->desc.weight.data = plan->desc.weight.words = plan->desc.weight.scales = plan->desc.weight.biases = NULL;
   *request->out = plan;
   plan = NULL;
@@ -204,7 +214,7 @@ lat_plan *lat_plan_retain(const lat_plan *plan) {
 void lat_plan_release(lat_plan *plan) {
   if (!plan || atomic_fetch_sub_explicit(&plan->refcount, 1, memory_order_acq_rel) != 1) return;
   lat_context *context = plan->context;
-  if (plan->packed) lat__backend_of(context)->conv_packed_destroy(context, plan->packed);
+  lat_weight_panels_release(plan->panels);
   lat_array_release(plan->bias);
   lat_array_release(plan->norm);
   lat_relation_release(plan->relation);
@@ -218,7 +228,6 @@ void lat_plan_release(lat_plan *plan) {
 
 lat_plan_facts lat_plan_info(const lat_plan *plan) {
   const lat__conv_desc *desc = &plan->desc;
-  int64_t weight_bytes = lat__backend_of(plan->context)->conv_packed_bytes(plan->packed);
   return (lat_plan_facts){.op = plan->name,
                           .in_coords = plan->in_coords,
                           .out_coords = plan->out_coords,
@@ -231,7 +240,11 @@ lat_plan_facts lat_plan_info(const lat_plan *plan) {
                           .out_stride = plan->out_coords->stride,
                           .residual = plan->residual,
                           .out_bytes = plan->y_bytes,
-                          .weight_bytes = (size_t)weight_bytes};
+                          .weight_bytes = lat_weight_panels_bytes(plan->panels)};
+}
+
+const lat_weight_panels *lat_plan_panels(const lat_plan *plan) {
+  return plan->panels;
 }
 
 static lat_status check_plan(const char *op, const lat_context *context, const lat_plan *plan) {

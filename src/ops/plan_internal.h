@@ -6,11 +6,28 @@
 #ifndef LATTICE_OPS_PLAN_INTERNAL_H
 #define LATTICE_OPS_PLAN_INTERNAL_H
 
+#include <stdatomic.h>
+
 #include <lattice/plan.h>
 
 #include "coords/tensor_internal.h"
 #include "core/array_internal.h"
 #include "ops/conv_common.h"
+
+/// The panels of a layer's weight, with what they were made for.
+struct lat_weight_panels {
+  atomic_int refcount;
+  lat_context *context; ///< retained
+  lat__conv_desc layer; ///< channels, groups, kernel, dtypes: no rows, nothing it points at is read
+  lat__conv_packed *packed;
+};
+
+/// Panels for the layer that `desc` describes. Errors: as the backend's conv_pack.
+LAT_CHECKED lat_status lat__weight_panels_new(lat_context *context, const char *op, const lat__conv_desc *desc,
+                                              lat_weight_panels **out);
+
+/// True when a plan of `desc` with this context would make the same panels of the same weight.
+bool lat__weight_panels_fit(lat_context *context, const lat_weight_panels *panels, const lat__conv_desc *desc);
 
 /// A tensor without features. It refers to itself: do not copy.
 typedef struct lat__featureless_tensor {

@@ -21,7 +21,10 @@ static lat_status run_plan(lat_context *context, lat_dtype dtype, plan_fn create
   lat_conv3d_opts opts = LAT_CONV3D_OPTS_INIT;
   opts.kernel_size = lat_triple_all(3);
   opts.stride = lat_triple_all(1);
-  lat_plan_opts plan_opts = {sizeof plan_opts, &view, &norm, LAT_RESIDUAL_NONE, 1, LAT_ACTIVATION_SILU, NULL, packs};
+  lat_plan_opts plan_opts = {
+      sizeof plan_opts, &view, &norm, LAT_RESIDUAL_NONE, 1, LAT_ACTIVATION_SILU, NULL, packs, NULL};
+  lat_weight_panels_opts panels_opts = {sizeof panels_opts, dtype, 0, 0, packs};
+  lat_weight_panels *panels = NULL;
   lat_tensor *x = NULL, *y = NULL;
   lat_array *dense = NULL;
   lat_plan *plan = NULL;
@@ -35,12 +38,16 @@ static lat_status run_plan(lat_context *context, lat_dtype dtype, plan_fn create
   if (!status) {
     lat_weight weight = packs ? lat_weight_packed(packed) : lat_weight_dense(lat_array_as_view(dense));
     lat_plan_input input = {sizeof input, lat_tensor_coords(x), C_IN, dtype};
-    status = create(context, &input, &weight, &opts, &plan_opts, &plan);
+    status = lat_weight_panels_create(context, &weight, &panels_opts, &panels);
+    if (status) assert_null(panels);
+    plan_opts.panels = panels; // a normalized convolution makes its own
+    if (!status) status = create(context, &input, &weight, &opts, &plan_opts, &plan);
     if (status) assert_null(plan);
   }
   if (!status) status = lat_plan_apply(context, plan, x, NULL, &y);
   status = lat_test_oom_finish_tensor(status, y);
   lat_plan_release(plan);
+  lat_weight_panels_release(panels);
   lat_quantized_weight_release(packed);
   lat_array_release(dense);
   lat_tensor_release(x);

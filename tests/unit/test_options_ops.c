@@ -171,6 +171,13 @@ static lat_status linear_plan_create(const void *opts) {
   return status;
 }
 
+static lat_status weight_panels_create(const void *opts) {
+  lat_weight_panels *made = NULL;
+  lat_status status = lat_weight_panels_create(good.context, &good.linear_weight, opts, &made);
+  lat_weight_panels_release(made);
+  return status;
+}
+
 static lat_status pool3d_jvp(const void *opts) {
   lat_array *made = NULL;
   lat_status status = lat_pool3d_jvp(good.context, good.tensor, LAT_POOL_SUM, opts, &good.feat_view, &made);
@@ -339,6 +346,7 @@ static const options_call calls[] = {
      normalized_generative_conv_transpose3d_backward},
     {"conv3d", sizeof(lat_conv3d_opts), conv3d_plan_create},
     {"linear", sizeof(lat_plan_opts), linear_plan_create},
+    {"weight_panels_create", sizeof(lat_weight_panels_opts), weight_panels_create},
     {"pool3d_jvp", sizeof(lat_kernel_opts), pool3d_jvp},
     {"pool_transpose3d", sizeof(lat_kernel_opts), pool_transpose3d},
     {"activation", sizeof(lat_activation_opts), activation},

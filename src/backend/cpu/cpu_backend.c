@@ -25,6 +25,7 @@ static const lat__backend cpu_backend = {
     .conv_pack = lat__cpu_conv_packed_create,
     .conv_packed_destroy = lat__cpu_conv_packed_destroy,
     .conv_packed_bytes = lat__cpu_conv_packed_bytes,
+    .conv_packed_fits = lat__cpu_conv_packed_fits,
     .conv_workspace = lat__cpu_conv_workspace,
     .conv_grad = lat__cpu_conv_grad,
     .conv_norm_grad = lat__cpu_conv_norm_grad,

@@ -41,6 +41,7 @@ lat_status lat__cpu_conv_workspace(lat_context *context, const lat__conv_desc *d
 lat_status lat__cpu_conv_packed_create(lat_context *context, const lat__conv_desc *desc, lat__conv_packed **out);
 void lat__cpu_conv_packed_destroy(lat_context *context, lat__conv_packed *packed);
 int64_t lat__cpu_conv_packed_bytes(const lat__conv_packed *packed);
+bool lat__cpu_conv_packed_fits(const lat_context *context, const lat__conv_desc *desc, const lat__conv_packed *packed);
 
 // cpu_conv_normalized.c
 lat_status lat__cpu_conv_norm_grad(lat_context *context, const lat__conv_norm_grad_desc *desc);

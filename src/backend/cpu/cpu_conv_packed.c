@@ -90,3 +90,8 @@ void lat__cpu_conv_packed_destroy(lat_context *context, lat__conv_packed *packed
 int64_t lat__cpu_conv_packed_bytes(const lat__conv_packed *packed) {
   return packed->bytes;
 }
+
+bool lat__cpu_conv_packed_fits(const lat_context *context, const lat__conv_desc *desc, const lat__conv_packed *packed) {
+  bool by_rows = !desc->quantizes_x && lat__cpu_conv_rows_fit(desc);
+  return packed->kernels == lat__cpu_kernels_of(context->cpu_level) && packed->by_rows == by_rows;
+}
