@@ -17,7 +17,7 @@ MAX_TEMPLATE_LINES = 600  # kernel templates are headers in name only
 MAX_FUNCTION_LINES = 100
 MAX_KERNEL_LINES = 150
 # Several files of these names are a convention of the tools that read them.
-SHARED_NAMES = {"CMakeLists.txt", "README.md", ".clang-tidy", ".gitignore", "__init__.py"}
+SHARED_NAMES = {"CMakeLists.txt", "README.md", ".clang-tidy", ".gitignore", "__init__.py", "py.typed"}
 
 # (what, pattern, files and folders of src/ where it is at home)
 FORBIDDEN = [

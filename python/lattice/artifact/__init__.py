@@ -11,6 +11,7 @@ from .._arrays import Library, Views, common_library, library, library_of
 from .._library import NULL, check, context, ffi, lib, options
 from ..core.manager import CoordinateManager
 from ..core.sparse import Batch, SparseTensor, c_tensor, make
+from .runtime_plan import PlanArgument, PlanOperation, PlanOutput, RuntimePlan, graph_operations, parse_graph, text_of
 
 GRAPH_FILE = "graph.mlir"
 WEIGHT_FILE = "weights.safetensors"
@@ -31,94 +32,6 @@ class LatticeMLIRStatus:
 
     valid: bool
     diagnostics: str = ""
-
-
-@dataclass(frozen=True)
-class PlanArgument:
-    """An argument of a plan."""
-
-    name: str
-    abi_name: str
-    type: str
-    role: str
-
-
-@dataclass(frozen=True)
-class PlanOutput:
-    """A result of a plan."""
-
-    name: str
-    abi_name: str
-    type: str
-    role: str
-
-
-@dataclass(frozen=True)
-class PlanOperation:
-    """An operation of a plan; `definition` is its line of the graph without types."""
-
-    name: str
-    definition: Any
-    operands: Tuple[str, ...] = ()
-    results: Tuple[str, ...] = ()
-    attrs: Mapping[str, Any] = field(default_factory=dict)
-    operand_types: Tuple[str, ...] = ()
-    result_types: Tuple[str, ...] = ()
-
-
-class RuntimePlan:
-    """What a graph takes, does and gives. Made from the text of a graph, which it checks.
-
-    args, ops, outputs: tuples of PlanArgument, PlanOperation, PlanOutput.
-    """
-
-    __slots__ = ("graph", "ir_version", "args", "ops", "outputs")
-
-    def __init__(self, graph: str) -> None:
-        model = _parse(graph)
-        self.graph = graph
-        self.ir_version = int(lib.lat_model_version(model))
-        self.args = tuple(
-            PlanArgument(f"arg{i}", *_port(lib.lat_model_input(model, i))) for i in range(lib.lat_model_n_inputs(model))
-        )
-        self.outputs = tuple(
-            PlanOutput(f"out{i}", *_port(lib.lat_model_output(model, i))) for i in range(lib.lat_model_n_outputs(model))
-        )
-        self.ops = tuple(PlanOperation(name, line) for name, line in _operations(model))
-
-    @classmethod
-    def from_native(cls, raw: Mapping[str, Any]) -> "RuntimePlan":
-        """Plans are made from graphs here: RuntimeError."""
-        raise RuntimeError("RuntimePlan.from_native: dictionaries of an MLIR-enabled library are not taken: expected a graph's text")
-
-
-def _text(value: Any) -> str:
-    return ffi.string(value).decode() if value != NULL else ""
-
-
-def _port(port: Any) -> Tuple[str, str, str]:
-    if port.is_sparse:
-        kind = f"sparse_tensor<{_text(port.elem)}>"
-    else:
-        shape = [str(port.shape[a]) if port.shape[a] >= 0 else "?" for a in range(port.rank)]
-        kind = f"tensor<{'x'.join([*shape, _text(port.elem)])}>"
-    return _text(port.name), kind, _text(port.role)
-
-
-def _operations(model: Any) -> List[Tuple[str, str]]:
-    line = ffi.new("char[2048]")
-    found = []
-    for i in range(lib.lat_model_n_operations(model)):
-        lib.lat_model_describe_operation(model, i, line, 2048)
-        found.append(("lattice." + _text(lib.lat_model_operation_name(model, i)), _text(line)))
-    return found
-
-
-def _parse(graph: str) -> Any:
-    data = graph.encode()
-    out = ffi.new("lat_model **")
-    check(lib.lat_model_parse(context(), data, len(data), out))
-    return ffi.gc(out[0], lib.lat_model_release)
 
 
 def _load(path: Path) -> Any:
@@ -163,7 +76,7 @@ def read_safetensors(path: Path, of: Union[Library, str] = "numpy") -> Dict[str,
         view = ffi.new("lat_array_view *", lib.lat_array_as_view(lib.lat_safetensors_array(file, i)))
         copy = ffi.new("lat_array **")
         check(lib.lat_array_create(context(), view, copy))
-        found[_text(lib.lat_safetensors_name(file, i))] = target.take(copy[0])
+        found[text_of(lib.lat_safetensors_name(file, i))] = target.take(copy[0])
     return found
 
 
@@ -189,13 +102,13 @@ def load_lattice_artifact(path: Path, *, arrays: str = "numpy") -> LatticeArtifa
 
 def lattice_graph_operation_names(graph: str) -> Tuple[str, ...]:
     """Names of the operations of a graph, in order. ValueError for a graph that is not valid."""
-    return tuple(name for name, _ in _operations(_parse(graph)))
+    return tuple(name for name, _ in graph_operations(parse_graph(graph)))
 
 
 def lattice_graph_status(graph: str, *, lattice_opt: Any = None) -> LatticeMLIRStatus:
     """Whether a graph is valid. `lattice_opt` is not needed here."""
     try:
-        _parse(graph)
+        parse_graph(graph)
     except ValueError as error:
         return LatticeMLIRStatus(False, str(error))
     return LatticeMLIRStatus(True)
@@ -203,7 +116,7 @@ def lattice_graph_status(graph: str, *, lattice_opt: Any = None) -> LatticeMLIRS
 
 def validate_lattice_graph(graph: str, *, lattice_opt: Any = None) -> None:
     """Raises ValueError with the diagnostics of a graph that is not valid."""
-    _parse(graph)
+    parse_graph(graph)
 
 
 def lattice_artifact_status(artifact: Union[LatticeArtifact, Path]) -> LatticeMLIRStatus:
@@ -248,6 +161,8 @@ class LatticeProgram:
     def __init__(self, plan: RuntimePlan, weights: Mapping[str, Any], *, coords: str = "physical") -> None:
         if not isinstance(plan, RuntimePlan):
             raise TypeError(f"LatticeProgram: plan has the wrong class: got {type(plan).__name__}, expected RuntimePlan")
+        if not plan.graph:
+            raise RuntimeError("LatticeProgram: the plan has no graph to run: its operations do not say their types")
         self._build(_model(LatticeArtifact(plan.graph, dict(weights))), plan, coords)
 
     @classmethod
