@@ -7,7 +7,7 @@ from conftest import Arrays, need
 
 import lattice
 from lattice import SparseTensor, ops
-from lattice._arrays import Views, library_of
+from lattice._arrays import library_of
 
 hypothesis = pytest.importorskip("hypothesis", reason="skipped: hypothesis is not installed")
 from hypothesis import given, settings  # noqa: E402

@@ -1,11 +1,14 @@
 """MLX's transformations: gradients with values, and the composed operations that mx.compile sees."""
+import inspect
+import re
+
 import numpy as np
 import pytest
 from conftest import random_rows
 
 mx = pytest.importorskip("mlx.core", reason="skipped: mlx is not installed")
 
-from lattice import SparseTensor, _autodiff_mlx, ops  # noqa: E402
+from lattice import SparseTensor, _autodiff_mlx, ops, quantize_weight  # noqa: E402
 
 RNG = np.random.default_rng(5)
 COORDS = mx.array(random_rows(RNG, 40, 4))
@@ -18,6 +21,17 @@ VOXELS = ops.voxelize(POINTS, mx.zeros((40, 1)), 0.7)
 ROWS = mx.array(RNG.integers(0, 40, 50).astype(np.int32))
 NEAR = ops.radius_relation(BASE, radius=1.5)
 UP = {"kernel_size": 3, "stride": 2, "padding": 1}
+HALF = ops.conv3d(BASE, mx.zeros((1, 3, 3, 3, 1)), stride=2)
+TWICE = mx.concatenate([COORDS, COORDS[:20]])
+MASK = mx.array(RNG.integers(0, 2, (2, 3, 4, 2)).astype(np.uint8))
+
+
+def packed(bits, *shape):
+    """A packed weight with float16 scales, which C widens."""
+    return quantize_weight(mx.array(RNG.normal(size=shape).astype(np.float16)), bits=bits, group_size=32)
+
+
+PACKED, PACKED_8, PACKED_LINEAR = packed(4, 5, 3, 3, 3, 32), packed(8, 5, 3, 3, 3, 32), packed(4, 5, 32)
 
 
 def array(*shape):
@@ -62,6 +76,32 @@ CASES = {
     "crop": (lambda a: ops.crop(BASE.replace(feats=a), min_coord=(-1, -9, -9), max_coord=(1, 9, 9)).feats, (40, 3)),
     "gather_neighbors": (lambda a: ops.gather_neighbor_features(a, NEAR), (40, 3)),
     "voxelize": (lambda f: ops.voxelize(POINTS, f, 0.7).feats, (40, 3)),
+    "conv3d_groups": (lambda x, w, b: ops.conv3d(BASE.replace(feats=x), w, b, stride=2, groups=2).feats, (40, 4), (6, 3, 3, 3, 2), (6,)),
+    "subm_conv3d_depthwise": (lambda x, w: ops.subm_conv3d(BASE.replace(feats=x), w, groups=4).feats, (40, 4), (4, 3, 3, 3, 1)),
+    "conv_transpose3d_groups": (lambda x, w: ops.conv_transpose3d(COARSE.replace(feats=x), w, groups=2, **UP).feats, (40, 4), (6, 3, 3, 3, 2)),
+    "conv3d_groups_pointwise": (lambda x, w: ops.conv3d(BASE.replace(feats=x), w, kernel_size=1, groups=2).feats, (40, 4), (6, 1, 1, 1, 2)),
+    "conv3d_packed": (lambda x, b: ops.conv3d(BASE.replace(feats=x), PACKED, b, stride=2).feats, (40, 32), (5,)),
+    "conv_transpose3d_packed": (lambda x: ops.conv_transpose3d(COARSE.replace(feats=x), PACKED, **UP).feats, (40, 32)),
+    "subm_conv3d_packed": (lambda x: ops.subm_conv3d(BASE.replace(feats=x), PACKED_8).feats, (40, 32)),
+    "linear_packed": (lambda x, b: ops.linear(BASE.replace(feats=x), PACKED_LINEAR, b).feats, (40, 32), (5,)),
+    "inverse_conv3d": (lambda x, w, b: ops.inverse_conv3d(HALF.replace(feats=x), w, b, coordinates=BASE, stride=2).feats, (HALF.capacity, 4), (5, 3, 3, 3, 4), (5,)),
+    "inverse_conv3d_padded": (lambda x, w: ops.inverse_conv3d(HALF.replace(feats=x), w, coordinates=BASE, stride=2, padding=1).feats, (HALF.capacity, 4), (5, 3, 3, 3, 4)),
+    "instance_norm": (lambda x, w, b: ops.instance_norm(BASE.replace(feats=x), weight=w, bias=b).feats, (40, 4), (4,), (4,)),
+    "group_norm": (lambda x, w, b: ops.group_norm(BASE.replace(feats=x), 2, weight=w, bias=b).feats, (40, 4), (4,), (4,)),
+    "to_dense": (lambda x: ops.to_dense(BASE.replace(feats=x), min_coord=-2), (40, 3)),
+    "to_dense_box": (lambda x: ops.to_dense(BASE.replace(feats=x), min_coord=-1, shape=(2, 3, 2), batch_size=3, outside="drop", layout="channels_first"), (40, 3)),
+    "to_dense_folded": (lambda x: ops.to_dense(BASE.replace(feats=x), min_coord=-2, fold="z", layout="channels_first"), (40, 3)),
+    "to_dense_folded_x": (lambda x: ops.to_dense(BASE.replace(feats=x), min_coord=-2, fold="x"), (40, 3)),
+    "from_dense": (lambda d: ops.from_dense(d, mask=MASK).feats, (2, 3, 4, 2, 5)),
+    "from_dense_first": (lambda d: ops.from_dense(d, mask=MASK, layout="channels_first").feats, (2, 5, 3, 4, 2)),
+    "from_dense_folded": (lambda d: ops.from_dense(d, mask=MASK, fold="y", shape=(0, 4, 0)).feats, (2, 3, 2, 20)),
+    "merged_mean": (lambda x: ops.sparse_from_coordinates(TWICE, x, duplicate_reduction="mean").feats, (60, 3)),
+    "merged_max": (lambda x: ops.sparse_from_coordinates(TWICE, x, duplicate_reduction="max").feats, (60, 3)),
+    "merged_first": (lambda x: ops.sparse_from_coordinates(TWICE, x, duplicate_reduction="first").feats, (60, 3)),
+    "merged_sum": (lambda x: ops.sparse_from_coordinates(TWICE, x, duplicate_reduction="sum").feats, (60, 3)),
+    "merged_error": (lambda x: ops.sparse_from_coordinates(COORDS, x, duplicate_reduction="error").feats, (40, 3)),
+    "voxelize_capped": (lambda f: ops.voxelize_capped(POINTS, f, 0.9, max_points=2, max_voxels=9).voxels.feats, (40, 3)),
+    "voxelize_max": (lambda f: ops.voxelize(POINTS, f, 0.9, reduction="max").feats, (40, 3)),
     "interpolate": (lambda f: ops.devoxelize(POINTS, VOXELS.replace(feats=f), 0.7), (VOXELS.capacity, 3)),
 }
 
@@ -77,7 +117,10 @@ def close(a, b):
 
 # MLX compiles C++ for what it fuses, which takes seconds: a choice goes through mx.compile, all through the same composed
 # operations without it.
-COMPILED = ["conv3d", "conv_transpose3d", "max_pool3d", "global_avg_pool", "layer_norm", "sparse_add", "voxelize"]
+COMPILED = [
+    "conv3d", "conv_transpose3d", "max_pool3d", "global_avg_pool", "layer_norm", "sparse_add", "voxelize", "conv3d_groups",
+    "conv3d_packed", "linear_packed", "to_dense", "from_dense", "merged_mean", "group_norm", "inverse_conv3d",
+]  # fmt: skip
 
 
 @pytest.fixture
@@ -132,6 +175,44 @@ def test_gradients_of_c_and_of_the_composed_operation(name, composed):
         inside = mx.where(mx.isinf(y), 0, moved * direction).sum().item()
         across = sum((g * t).sum().item() for g, t in zip(ours, tangents))
         assert abs(inside - across) <= 2e-4 * max(abs(inside), abs(across), 1)
+
+
+# Operations on features that other rows of CASES go through, and those that need values: what they give depends on them.
+SAME_CODE = {
+    "activation": "relu", "avg_pool3d": "pool3d", "batch_norm_features": "batch_norm", "cat": "sparse_cat_aligned", "dropout": "dropout",
+    "gather_aligned_features": "reindex_sparse", "global_pool": "global_sum_pool", "interpolate_point_features": "devoxelize",
+    "layer_norm_features": "layer_norm", "linear_features": "linear", "normalized_conv_transpose3d": "normalized_subm_conv3d",
+    "normalized_generative_conv_transpose3d": "normalized_subm_conv3d", "pool3d": "sum_pool3d", "prune_mask": "prune",
+    "replace_feature": "relu", "rms_norm_features": "rms_norm", "sparse_binary": "sparse_add", "sparse_binary_op": "sparse_add",
+    "sparse_collate": "sparse_from_coordinates", "sparse_maximum": "sparse_mul", "sparse_minimum": "sparse_mul", "sparse_sub": "sparse_add",
+    "voxelize_with_quantization": "voxelize",
+}  # fmt: skip
+NEED_VALUES = {
+    "topk_rows": lambda f: ops.topk_rows(SparseTensor(ONE_ITEM, f, batch_counts=(4,)), (2,)),
+    "from_dense": lambda f: ops.from_dense(f.reshape(1, 2, 2, 1, 2)).feats,
+    "normalized_cdf": ops.normalized_cdf,
+    "range_encode": lambda f: ops.range_encode(f, mx.zeros((4,), dtype=mx.int32)),
+    "range_encode_from_prob": lambda f: ops.range_encode_from_prob(f, mx.zeros((4,), dtype=mx.int32)),
+    "rans_encode_from_prob": lambda f: ops.rans_encode_from_prob(f, mx.zeros((4,), dtype=mx.int32)),
+    "range_decode": lambda f: ops.range_decode(f, b""),
+    "range_decode_from_prob": lambda f: ops.range_decode_from_prob(f, b""),
+    "rans_decode_from_prob": lambda f: ops.rans_decode_from_prob(f, b""),
+}
+ONE_ITEM = mx.array([[0, x, 0, 0] for x in range(4)], dtype=mx.int32)
+COORDINATES = re.compile("relation|coords|morton|offsets|occupancy|align_sparse|build_|inverse_map|sparse_quantize")
+
+
+def test_every_operation_is_traced_or_says_why_not():
+    text = open(__file__, encoding="utf-8").read()
+    traced = set(re.findall(r"ops\.(\w+)\(", text[text.index("CASES = {") : text.index("def close")])) | {"dropout"}
+    names = [n for n in ops.__all__ if inspect.isfunction(getattr(ops, n)) and not COORDINATES.search(n)]
+    assert [n for n in names if n not in traced and n not in NEED_VALUES and SAME_CODE.get(n) not in traced | set(SAME_CODE)] == []
+
+
+@pytest.mark.parametrize("name", list(NEED_VALUES))
+def test_operations_that_need_values_say_so(name):
+    with pytest.raises(RuntimeError, match="without a value|depend on the values"):
+        mx.compile(NEED_VALUES[name])(mx.full((4, 2), 0.5))
 
 
 def test_worked_example():

@@ -14,7 +14,7 @@ TYPES = {"f": "float32", "i": "int32"}
 
 def _tensor(values: Any, typecode: str) -> Tensor:
     """What the library gave, as the replay reads tensors."""
-    memory = memoryview(values)
+    memory: Any = memoryview(values)
     held: "array.array[Any]" = array.array(typecode, memory.tobytes())
     return Tensor(TYPES[typecode], tuple(memory.shape), lambda: held)
 
@@ -37,12 +37,17 @@ def _parts(name: str, value: Any) -> Dict[str, Tensor]:
     }
 
 
+def _shaped(values: Any, shape: Tuple[int, ...]) -> Any:
+    memory: Any = memoryview(values).cast("B")
+    return memory.cast(values.typecode, shape)
+
+
 def run_in_library(
     folder: str, inputs: Dict[str, Tuple[Tuple[int, ...], "array.array[Any]"]]
 ) -> Mapping[str, Tensor]:
     """Runs the artifact in `folder`. Raises Refused where the library does."""
     arrays = {
-        name: memoryview(values).cast("B").cast(values.typecode, shape) for name, (shape, values) in inputs.items()
+        name: _shaped(values, shape) for name, (shape, values) in inputs.items()
     }
     try:
         program = load_lattice_program(folder)

@@ -61,3 +61,6 @@ def install(name: str = "mlx_lattice") -> ModuleType:
     except ImportError:
         pass  # asked for later, the import says what is missing
     return package
+
+
+__all__ = ["install"]

@@ -82,12 +82,18 @@ def _triple(values: Triple) -> Any:
 
 
 def union_coords(lhs: Any, rhs: Any) -> CoordinateSet:
-    """Distinct rows of lhs, then those of rhs that lhs lacks; first-seen."""
+    """Distinct rows of lhs, then those of rhs that lhs lacks; first-seen.
+
+    Both `(N, 4)` int32 or int64; a CoordinateSet of int32 rows. ValueError for other shapes and dtypes.
+    """
     return _pair(lib.lat_coords_union, "union_coords", lhs, rhs)
 
 
 def intersection_coords(lhs: Any, rhs: Any) -> CoordinateSet:
-    """Distinct rows of lhs that are in rhs, in lhs's order."""
+    """Distinct rows of lhs that are in rhs, in lhs's order.
+
+    Both `(N, 4)` int32 or int64; a CoordinateSet of int32 rows. ValueError for other shapes and dtypes.
+    """
     return _pair(lib.lat_coords_intersection, "intersection_coords", lhs, rhs)
 
 
@@ -135,7 +141,10 @@ def morton_order(coords: Any) -> Any:
 
 
 def morton_sort_coords(coords: Any) -> CoordinateOrdering:
-    """The rows in Z-order, with the permutation there and back."""
+    """The rows in Z-order, with the permutation there and back.
+
+    A CoordinateOrdering, int32. ValueError for coordinates that are not `(N, 4)` int32 or int64.
+    """
     of, source = library_of(coords), set_of(coords)
     out, order, inverse = ffi.new("lat_coords **"), ffi.new("lat_array **"), ffi.new("lat_array **")
     check(lib.lat_coords_morton_sort(context(), source, out, order, inverse))
@@ -215,7 +224,10 @@ def alignment(of: Library, lhs: Any, rhs: Any, join: str) -> SparseAlignment:
 
 
 def kernel_offsets(kernel_size: IntOrTriple, dilation: IntOrTriple = 1) -> Tuple[Triple, ...]:
-    """Kernel offsets in kernel order: centred on odd axes, forward on even ones, times dilation."""
+    """Kernel offsets in kernel order: centred on odd axes, forward on even ones, times dilation.
+
+    A tuple of K triples. ValueError for sizes and dilations that are not positive.
+    """
     spec = KernelSpec(kernel_size, 1, 0, dilation)
     out = ffi.new("lat_array **")
     opts = options("lat_kernel_opts", kernel_size=spec.size, dilation=spec.dilation)
@@ -247,7 +259,10 @@ def build_kernel_relation(
     support: str = "floor",
     bounds: Optional[IntOrTriple] = None,
 ) -> KernelRelation:
-    """The forward relation of a coordinate array (semantics 3.3). support "reach": every output that an input meets (0.10)."""
+    """The forward relation of a coordinate array (semantics 3.3). support "reach": every output that an input meets (0.10).
+
+    ValueError for coordinates that are not `(N, 4)` int32 or int64 and for geometry that is not positive.
+    """
     spec = KernelSpec(kernel_size, stride, padding, dilation)
     return _relation("forward", coords, active_rows, spec, check_support("build_kernel_relation", support, bounds))
 
@@ -274,7 +289,10 @@ def build_transposed_kernel_relation(
     padding: IntOrTriple = 0,
     dilation: IntOrTriple = 1,
 ) -> KernelRelation:
-    """The transposed relation (semantics 3.4)."""
+    """The transposed relation (semantics 3.4).
+
+    ValueError for coordinates that are not `(N, 4)` int32 or int64 and for geometry that is not positive.
+    """
     return _transposed("transposed", coords, active_rows, KernelSpec(kernel_size, stride, padding, dilation))
 
 
@@ -302,7 +320,10 @@ def build_target_kernel_relation(
     padding: IntOrTriple = 0,
     dilation: IntOrTriple = 1,
 ) -> KernelRelation:
-    """The forward geometry onto given rows, all kept."""
+    """The forward geometry onto given rows, all kept.
+
+    ValueError for coordinates that are not `(N, 4)` int32 or int64 and for geometry that is not positive.
+    """
     of = common_library("build_target_kernel_relation", coords, target_coords)
     source = set_of(coords, "coords", active_rows)
     target = set_of(target_coords, "target_coords", target_active_rows)
@@ -339,7 +360,10 @@ def build_knn_relation(
     query_active_rows: Any = None,
     k: int,
 ) -> NeighborRelation:
-    """For each query its k nearest sources of the same batch by (squared distance, source row)."""
+    """For each query its k nearest sources of the same batch by (squared distance, source row).
+
+    ValueError ("k must be positive") and for coordinates that are not `(N, 4)` int32 or int64.
+    """
     of = common_library("build_knn_relation", source_coords, query_coords)
     source = set_of(source_coords, "source_coords", source_active_rows)
     query = None if query_coords is None else set_of(query_coords, "query_coords", query_active_rows)
@@ -361,7 +385,10 @@ def build_radius_relation(
     radius: float,
     max_neighbors: Optional[int] = None,
 ) -> NeighborRelation:
-    """For each query the sources of the same batch within a closed ball, nearest first, at most max_neighbors."""
+    """For each query the sources of the same batch within a closed ball, nearest first, at most max_neighbors.
+
+    ValueError ("radius must be non-negative", max_neighbors) and for coordinates that are not `(N, 4)` int32 or int64.
+    """
     of = common_library("build_radius_relation", source_coords, query_coords)
     source = set_of(source_coords, "source_coords", source_active_rows)
     query = None if query_coords is None else set_of(query_coords, "query_coords", query_active_rows)

@@ -235,6 +235,7 @@ class CoordinateManager:
         return self._key(entry)
 
     def owns(self, key: CoordinateMapKey) -> bool:
+        """Whether a key is of this manager and its set lives."""
         return key.manager_id == self.id and key.id in self._by_key
 
     def coords(self, key: CoordinateMapKey) -> Any:
@@ -243,6 +244,7 @@ class CoordinateManager:
         return entry.source if entry.source is not None else entry.array(self._library_or_default())
 
     def active_rows(self, key: CoordinateMapKey) -> Any:
+        """The number of rows of a key, `(1,)` int32. ValueError for a foreign key."""
         entry = self._of_key(key)
         return entry.active_rows(self._library_or_default())
 

@@ -113,6 +113,7 @@ class QuantizedWeight:
 
     @property
     def is_pointwise(self) -> bool:
+        """Whether the kernel has one element."""
         return bool(self.kernel_size == (1, 1, 1))
 
     @property

@@ -237,32 +237,39 @@ class KernelRelation:
 
     @property
     def output_csr(self) -> RelationCSRView:
+        """Edges by output row."""
         return self._grouped("output")
 
     @property
     def input_csr(self) -> RelationCSRView:
+        """Edges by input row."""
         return self._grouped("input")
 
     @property
     def kernel_csr(self) -> RelationCSRView:
+        """Edges by kernel element."""
         return self._grouped("kernel")
 
     out_view, in_view, kernel_view = output_csr, input_csr, kernel_csr
 
     @property
     def in_rows(self) -> Any:
+        """`(E,)` int32: the input row of each edge."""
         return self.edges.in_rows
 
     @property
     def out_rows(self) -> Any:
+        """`(E,)` int32: the output row of each edge."""
         return self.edges.out_rows
 
     @property
     def kernel_ids(self) -> Any:
+        """`(E,)` int32: the kernel element of each edge."""
         return self.edges.kernel_ids
 
     @property
     def edge_capacity(self) -> int:
+        """Number of edges E."""
         return int(self._library.shape(self.edges.in_rows)[0])
 
     @property
@@ -272,54 +279,67 @@ class KernelRelation:
 
     @property
     def edge_count(self) -> Any:
+        """`(1,)` int32: number of edges."""
         return self._counts[:1]
 
     @property
     def out_count(self) -> Any:
+        """`(1,)` int32: number of output rows."""
         return self._counts[1:2]
 
     @property
     def kernel_offsets(self) -> Tuple[Triple, ...]:
+        """Offset of each kernel element."""
         return self.contract.kernel_offsets
 
     @property
     def out_coords(self) -> Any:
+        """`(n_out, 4)` coordinates of the output rows."""
         return self._out_coords
 
     @property
     def n_in_capacity(self) -> int:
+        """Number of input rows."""
         return self.contract.n_in_capacity
 
     @property
     def n_out_capacity(self) -> int:
+        """Number of output rows."""
         return self.contract.n_out_capacity
 
     @property
     def n_kernels(self) -> int:
+        """Number of kernel elements K."""
         return self.contract.n_kernels
 
     @property
     def kind(self) -> str:
+        """"forward", "target", "submanifold", "transposed" or "generative"."""
         return self.contract.kind
 
     @property
     def row_offsets(self) -> Any:
+        """`(n_out + 1,)` int32: where the edges of each output row begin."""
         return self.output_csr.row_offsets
 
     @property
     def in_row_offsets(self) -> Any:
+        """`(n_in + 1,)` int32: where the edges of each input row begin in in_edge_ids."""
         return self.input_csr.row_offsets
 
     @property
     def in_edge_ids(self) -> Any:
+        """`(E,)` int32: edges by input row."""
         return self.input_csr.edge_ids
 
     @property
     def kernel_row_offsets(self) -> Any:
+        """`(K + 1,)` int32: where the edges of each kernel element begin in kernel_edge_ids."""
         return self.kernel_csr.row_offsets
 
     @property
     def kernel_edge_ids(self) -> Any:
+        """`(E,)` int32: edges by kernel element."""
         return self.kernel_csr.edge_ids
 
     def _need_handle(self, what: str) -> Any:
@@ -492,26 +512,32 @@ class NeighborRelation:
 
     @property
     def query_rows(self) -> Any:
+        """`(E,)` int32: the query of each edge."""
         return self.edges.query_rows
 
     @property
     def source_rows(self) -> Any:
+        """`(E,)` int32: the source of each edge."""
         return self.edges.source_rows
 
     @property
     def neighbor_ids(self) -> Any:
+        """`(E,)` int32: rank of each source among those of its query, from 0."""
         return self.edges.neighbor_ids
 
     @property
     def edge_capacity(self) -> int:
+        """Number of edges E."""
         return int(self._library.shape(self.edges.query_rows)[0])
 
     @property
     def edge_count(self) -> Any:
+        """`(1,)` int32: number of edges."""
         return self.counts[:1]
 
     @property
     def query_count(self) -> Any:
+        """`(1,)` int32: number of queries."""
         return self.counts[1:2]
 
 

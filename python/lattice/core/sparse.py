@@ -128,6 +128,7 @@ class SparseTensor:
 
     @property
     def coord_key(self) -> CoordinateMapKey:
+        """Key of the coordinate set; it keeps the set alive."""
         key = self._key
         if key is None:
             key = self._manager._key(self._entry)
@@ -136,6 +137,7 @@ class SparseTensor:
 
     @property
     def coord_manager(self) -> CoordinateManager:
+        """Owner of the coordinate set."""
         return self._manager
 
     @property
@@ -150,18 +152,22 @@ class SparseTensor:
 
     @property
     def active_count(self) -> Any:
+        """The same as active_rows."""
         return self.active_rows
 
     @property
     def capacity(self) -> int:
+        """Number of rows N."""
         return self._entry.rows
 
     @property
     def channels(self) -> int:
+        """Number of channels C."""
         return int(self._library.shape(self._feats)[1])
 
     @property
     def shape(self) -> Tuple[int, int]:
+        """`(N, C)`."""
         return (self._entry.rows, self.channels)
 
     @property
@@ -204,6 +210,7 @@ class SparseTensor:
 
     @property
     def decomposed_coordinates_and_features(self) -> Tuple[Tuple[Any, ...], Tuple[Any, ...]]:
+        """The pair of decomposed_coordinates and decomposed_features."""
         return self.decomposed_coordinates, self.decomposed_features
 
     def astype(self, dtype: Any) -> "SparseTensor":
@@ -235,12 +242,14 @@ class SparseTensor:
         return make(self._feats, other._entry, other._manager, other._batch, self._library)
 
     def export_components(self) -> SparseTensorComponents:
+        """The parts that `from_components` makes the tensor of again."""
         return SparseTensorComponents(self.coords, self._feats, self.active_rows, self.stride, self.batch_counts)
 
     @classmethod
     def from_components(
         cls, components: SparseTensorComponents, *, coord_manager: Optional[CoordinateManager] = None
     ) -> "SparseTensor":
+        """A tensor of its parts, in `coord_manager` where one is given. ValueError as of the constructor."""
         return cls(
             components.coords,
             components.feats,

@@ -57,15 +57,18 @@ class KernelSpec:
 
     @property
     def volume(self) -> int:
+        """Number of kernel elements."""
         return self.size[0] * self.size[1] * self.size[2]
 
     @property
     def is_pointwise(self) -> bool:
+        """Whether size and stride are 1, padding 0 and dilation 1."""
         ones = (1, 1, 1)
         return self.size == ones and self.stride == ones and self.padding == (0, 0, 0) and self.dilation == ones
 
     @property
     def is_centered_submanifold(self) -> bool:
+        """Whether stride is 1, padding 0 and every size odd."""
         odd = all(size % 2 for size in self.size)
         return odd and self.stride == (1, 1, 1) and self.padding == (0, 0, 0)
 
@@ -126,10 +129,12 @@ class _SetLike:
 
     @property
     def capacity(self) -> int:
+        """Number of rows."""
         return int(library_of(self.coords).shape(self.coords)[0])
 
     @property
     def active_count(self) -> Any:
+        """The same as active_rows."""
         return self.active_rows
 
 
@@ -243,6 +248,7 @@ class PointVoxelMap:
 
     @property
     def point_count(self) -> int:
+        """Number of points."""
         return int(self.rows.shape[0])
 
 

@@ -115,7 +115,10 @@ def _joined_place(lhs: SparseTensor, rhs: SparseTensor, code: int) -> Callable[[
 def sparse_binary_op(
     lhs: SparseTensor, rhs: SparseTensor, op: str, *, join: str = "outer", lhs_fill: float = 0.0, rhs_fill: float = 0.0
 ) -> SparseTensor:
-    """op "add", "sub", "mul", "maximum" or "minimum" of two tensors; a missing row of a side is made of its fill."""
+    """op "add", "sub", "mul", "maximum" or "minimum" of two tensors; a missing row of a side is made of its fill.
+
+    ValueError for strides that differ, an unknown join or channels that do not fit; TypeError for mixed libraries.
+    """
     code = _OPS.get(op)
     if code is None:
         raise ValueError(f"unknown sparse binary op: {op}: expected one of {', '.join(_OPS)}")
@@ -141,17 +144,26 @@ def sparse_mul(lhs: SparseTensor, rhs: SparseTensor, *, join: str = "inner") -> 
 
 
 def sparse_maximum(lhs: SparseTensor, rhs: SparseTensor, *, join: str = "inner") -> SparseTensor:
-    """The larger of the two; NaN wins."""
+    """The larger of the two; NaN wins.
+
+    ValueError for strides that differ, an unknown join or channels that do not fit; TypeError for mixed libraries.
+    """
     return _binary("sparse_maximum", lhs, rhs, 3, join)
 
 
 def sparse_minimum(lhs: SparseTensor, rhs: SparseTensor, *, join: str = "inner") -> SparseTensor:
-    """The smaller of the two; NaN wins."""
+    """The smaller of the two; NaN wins.
+
+    ValueError for strides that differ, an unknown join or channels that do not fit; TypeError for mixed libraries.
+    """
     return _binary("sparse_minimum", lhs, rhs, 4, join)
 
 
 def sparse_cat_aligned(lhs: SparseTensor, rhs: SparseTensor, *, join: str = "inner") -> SparseTensor:
-    """Channels of lhs, then of rhs; missing rows are zeros."""
+    """Channels of lhs, then of rhs; missing rows are zeros.
+
+    ValueError for strides that differ, an unknown join or channels that do not fit; TypeError for mixed libraries.
+    """
     return _cat("sparse_cat_aligned", lhs, rhs, join)
 
 
@@ -335,7 +347,10 @@ def prune_mask(x: SparseTensor, mask: Any) -> SparseTensor:
 
 
 def crop(x: SparseTensor, *, min_coord: Iterable[int], max_coord: Iterable[int]) -> SparseTensor:
-    """The rows inside a box of logical coordinates, both corners included, ascending."""
+    """The rows inside a box of logical coordinates, both corners included, ascending.
+
+    min_coord, max_coord: three whole numbers each, else ValueError.
+    """
     op = "crop"
     require_tensor(op, x)
     low, high = tuple(int(v) for v in min_coord), tuple(int(v) for v in max_coord)
@@ -401,6 +416,8 @@ def sparse_from_coordinates(
     """A tensor of rows that may repeat: "none" keeps them, "error" refuses them, "first", "sum", "mean" and "max" merge them.
 
     Merged rows are in first-seen order; declared batch_counts are counted again.
+
+    coords `(N, 4)`, feats `(N, C)`. ValueError as of SparseTensor, for an unknown rule, and for repeated rows with "error".
     """
     op = "sparse_from_coordinates"
     code = _reduction(op, duplicate_reduction)
@@ -433,10 +450,31 @@ def _merged(op: str, x: SparseTensor, code: int) -> SparseTensor:
         check(lib.lat_sparse_from_coordinates_backward(context, *views(tensors[0]), grad, opts(), out))
         return [out[0]]
 
+    of = x._library
     manager = CoordinateManager()
-    manager._library = x._library
-    own = make(x._feats, manager._adopt(x._entry), manager, x._batch, x._library)
-    return run(op, [own], [], call, backward=backward)  # type: ignore[no-any-return]
+    manager._library = of
+    own = make(x._feats, manager._adopt(x._entry), manager, x._batch, of)
+    shell = _bare(own)
+
+    def place() -> Place:
+        from ..core.sparse import own_tensor, place_of
+
+        rows, out = ffi.new("lat_array_view *", lib.lat_coords_rows(shell._entry.handle)), ffi.new("lat_tensor **")
+        none = make_view(NULL, F32, (shell._entry.rows, 0))
+        check(lib.lat_sparse_from_coordinates(context(), rows, none, opts(), out))
+        return place_of(shell, own_tensor(out[0]))
+
+    def composed(math: Any, feats: Any) -> Any:
+        merged, _ = place()
+        out = ffi.new("lat_array **")
+        check(lib.lat_coords_inverse_map(context(), merged.handle, shell._entry.handle, out))
+        from .points import reduce_points
+
+        names = {number: name for name, number in _REDUCTIONS.items()}
+        how = "first" if names[code] == "error" else names[code]
+        return reduce_points(op, feats, of.take(out[0]), merged.rows, how)
+
+    return run(op, [own], [], call, backward=backward, composed=composed, place=place)  # type: ignore[no-any-return]
 
 
 def sparse_collate(

@@ -4,11 +4,11 @@ from __future__ import annotations
 import functools
 from typing import Any, Callable, List, Optional, Tuple, Union
 
-from .._arrays import FLOATS, NAMES, common_library, library_of
+from .._arrays import F32, FLOATS, NAMES, common_library, library_of
 from .._library import NULL, check, ffi, lib, new, options
 from .._operation import Place, grads_list, run, run_directly
 from ..core.manager import Entry
-from ..core.quantized import QuantizedWeight
+from ..core.quantized import QuantizedWeight, dequantize_weight
 from ..core.relations import Reach, check_support, create_relation, edge_arrays, support_fields
 from ..core.sparse import UNDECLARED, Batch, SparseTensor, make, require_tensor
 from ..core.types import CoordinateMapKey, IntOrTriple, KernelSpec, Triple, check_coords, kernel_spec
@@ -153,23 +153,40 @@ def _geometry(
         return _make_geometry(op, size, stride, padding, dilation, groups, eps, support, bounds)
 
 
-def _composed(x: SparseTensor, kind: str, target: Optional[Entry], geometry: _Geometry) -> Any:
+def widened(packed: QuantizedWeight) -> Any:
+    """A packed weight as float32, which is how C computes with it whatever the dtype of its scales."""
+    of = packed._library
+    scales, biases = of.cast(packed.scales, F32), of.cast(packed.biases, F32)
+    facts = (packed.group_size, packed.bits, packed.in_channels, packed.out_channels, packed.kernel_size, packed.layout)
+    return dequantize_weight(QuantizedWeight(packed.weight, scales, biases, *facts))
+
+
+def _product(math: Any, rows: Any, weight: Any, groups: int) -> Any:
+    """Gathered rows `(N, K, C_in)` times a weight `(K, C_in / groups, C_out)`."""
+    n, volume, c_in = rows.shape
+    c_group, c_out = weight.shape[1], weight.shape[2]
+    if groups == 1:
+        return rows.reshape(n, volume * c_in) @ weight.reshape(volume * c_in, c_out)
+    parts = math.permute(rows.reshape(n, volume, groups, c_group), (2, 0, 1, 3)).reshape(groups, n, volume * c_group)
+    taps = math.permute(weight.reshape(volume, c_group, groups, c_out // groups), (2, 0, 1, 3))
+    product = parts @ taps.reshape(groups, volume * c_group, c_out // groups)
+    return math.permute(product, (1, 0, 2)).reshape(n, c_out)
+
+
+def _composed(x: SparseTensor, kind: str, target: Optional[Entry], geometry: _Geometry, packed: Any) -> Any:
     entry, of, spec, groups, reach = x._entry, x._library, geometry.spec, geometry.groups, geometry.reach
     eps = None if spec.is_pointwise and kind == "submanifold" else geometry.eps
     pointwise = spec.is_pointwise and target is None and kind in ("forward", "submanifold")
 
     def formula(math: Any, feats: Any, weight: Any, bias: Any) -> Any:
-        if groups != 1:
-            raise RuntimeError("convolution with groups: not available while arrays have no values")
-        w = math.f32(kernel_major(math, weight, spec.volume))
-        volume, c_in, c_out = w.shape
+        w = math.f32(kernel_major(math, weight if packed is None else widened(packed), spec.volume))
         if pointwise:
-            y = math.f32(feats) @ w[0]
+            y = _product(math, math.f32(feats)[:, None, :], w, groups)
         else:
             handle = create_relation(kind, entry.handle, None if target is None else target.handle, spec, reach)
-            table, n_out, _ = gather_map(math, of, handle, entry.rows)
-            gathered = math.take(math.f32(feats), table.reshape(-1)).reshape(n_out, volume * c_in)
-            y = gathered @ w.reshape(volume * c_in, c_out)
+            table, n_out, volume = gather_map(math, of, handle, entry.rows)
+            rows = math.take(math.f32(feats), table.reshape(-1)).reshape(n_out, volume, feats.shape[1])
+            y = _product(math, rows, w, groups)
             if eps is not None:
                 there = math.f32(table < entry.rows)
                 y = y / math.sqrt(there @ math.sum(w * w, 1) + eps)
@@ -254,7 +271,7 @@ def _convolution(
         return grads_list(out, *names)
 
     shell = x_shell(x)
-    composed = _composed(shell, relation, target, geometry) if packed is None else None
+    composed = _composed(shell, relation, target, geometry, packed)
     return run(  # type: ignore[no-any-return]
         op, [x], [weight, bias], call, backward=backward if gradient is not None else None, composed=composed,
         place=_place(shell, relation, target, spec, geometry.reach),
@@ -319,7 +336,10 @@ def conv_transpose3d(
     coordinates: Optional[Coordinates] = None,
     groups: int = 1,
 ) -> SparseTensor:
-    """Transposed convolution; the stride must divide x's ("must divide") (semantics 4.5)."""
+    """Transposed convolution; the stride must divide x's ("must divide") (semantics 4.5).
+
+    Weight, bias, coordinates and groups as in conv3d. ValueError for shapes, dtypes, geometry; TypeError for mixed libraries.
+    """
     geometry = _geometry("conv_transpose3d", kernel_size, stride, padding, dilation, groups)
     return _convolution(x, weight, bias, geometry, coordinates)
 
@@ -334,7 +354,10 @@ def generative_conv_transpose3d(
     coordinates: Optional[Coordinates] = None,
     groups: int = 1,
 ) -> SparseTensor:
-    """Generative transposed convolution: every output of every input, never merged (semantics 4.6)."""
+    """Generative transposed convolution: every output of every input, never merged (semantics 4.6).
+
+    Weight, bias, coordinates and groups as in conv3d. ValueError for shapes, dtypes, geometry; TypeError for mixed libraries.
+    """
     geometry = _geometry("generative_conv_transpose3d", kernel_size, stride, 0, 1, groups)
     return _convolution(x, weight, bias, geometry, coordinates)
 
@@ -398,6 +421,8 @@ def inverse_conv3d(
     """From the output set of a forward convolution back to its input set, over the same relation.
 
     coordinates: the finer set; the geometry is the forward convolution's.
+
+    Weight and bias as in conv3d. ValueError for shapes, dtypes, geometry; TypeError for mixed libraries and without coordinates.
     """
     op = "inverse_conv3d"
     require_tensor(op, x)
@@ -421,4 +446,22 @@ def inverse_conv3d(
         check(lib.lat_inverse_conv3d_backward(context, tensors[0], _weight(views[0], packed), grad, how, out))
         return grads_list(out, "x", "weight", "bias") if views[1] != NULL else grads_list(out, "x", "weight")
 
-    return run(op, [x], [None if packed is not None else weight, bias], call, backward=backward)  # type: ignore[no-any-return]
+    shell, of = x_shell(x), x._library
+
+    def composed(math: Any, feats: Any, weight: Any, bias: Any) -> Any:
+        # The relation of the forward convolution, read from its inputs: a row of the finer set gathers its outputs.
+        handle = create_relation("target", finer.handle, shell._entry.handle, spec)
+        fine_rows, coarse_rows, kernel_ids = edge_arrays(handle, of)
+        n_out, volume, n_in = finer.rows, spec.volume, shell._entry.rows
+        table = math.scatter(n_out * volume, fine_rows * volume + kernel_ids, coarse_rows, n_in)
+        rows = math.take(math.f32(feats), table).reshape(n_out, volume, feats.shape[1])
+        w = kernel_major(math, weight if packed is None else widened(packed), volume)
+        y = _product(math, rows, math.f32(w), 1)
+        if bias is not None:
+            y = y + math.f32(math.like(bias, feats))
+        return math.like(y, feats)
+
+    return run(  # type: ignore[no-any-return]
+        op, [x], [None if packed is not None else weight, bias], call, backward=backward, composed=composed,
+        place=lambda: (finer, carried(shell)),
+    )  # fmt: skip

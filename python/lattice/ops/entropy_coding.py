@@ -59,7 +59,10 @@ def range_decode_from_prob(prob: Any, stream: bytes) -> Any:
 
 
 def rans_encode_from_prob(prob: Any, symbols: Any) -> bytes:
-    """Codes one symbol of each row with the rANS coder."""
+    """Codes one symbol of each row with the rANS coder.
+
+    prob `(N, A)` float, symbols `(N,)` whole numbers; bytes. ValueError for shapes, dtypes and symbols outside the alphabet.
+    """
     return _encode(lib.lat_rans_encode_from_prob, "rans_encode_from_prob", prob, symbols)
 
 

@@ -12,7 +12,7 @@ from .._operation import grads_list, run, run_directly
 from ..core.manager import CoordinateManager, Entry, own_set
 from ..core.quantized import QuantizedWeight
 from ..core.sparse import UNDECLARED, SparseTensor, make, require_tensor
-from .convolution import _weight
+from .convolution import _weight, widened
 
 # Coordinate sets of dense arrays: operations on features never look at the rows.
 _dense_sets: "OrderedDict[int, Entry]" = OrderedDict()
@@ -60,12 +60,15 @@ def linear(x: SparseTensor, weight: Any, bias: Any = None) -> SparseTensor:
         return grads_list(out, *names)
 
     def composed(math: Any, feats: Any, w: Any, b: Any) -> Any:
-        y = math.f32(feats) @ math.permute(math.f32(w), (1, 0))
-        return math.promoted(y if b is None else y + math.f32(b), feats, w, b)
+        # A packed weight computes in float32 and gives the dtype of the features.
+        wide = math.f32(w) if packed is None else math.f32(widened(packed)).reshape(packed.out_channels, packed.in_channels)
+        y = math.f32(feats) @ math.permute(wide, (1, 0))
+        y = y if b is None else y + math.f32(b)
+        return math.promoted(y, feats, w, b) if packed is None else math.like(y, feats)
 
     return run(  # type: ignore[no-any-return]
         op, [x], [None if packed is not None else weight, bias], call, backward=backward,
-        composed=composed if packed is None else None,
+        composed=composed,
     )  # fmt: skip
 
 
@@ -191,7 +194,7 @@ def silu(x: SparseTensor) -> SparseTensor:
 
 
 def tanh(x: SparseTensor) -> SparseTensor:
-    """Hyperbolic tangent."""
+    """Hyperbolic tangent `(exp(2x) - 1) / (exp(2x) + 1)`."""
     return _activate("tanh", x, 3)
 
 
@@ -307,6 +310,9 @@ def _norm(
 
     def composed(math: Any, feats: Any, w: Any, b: Any) -> Any:
         a = math.f32(feats)
+        if op in ("instance_norm", "group_norm"):
+            y = _by_item(math, a, shell, groups)
+            return math.promoted(_scaled(math, y, w, b, eps), feats, w, b)
         if op == "batch_norm":
             rows = max(feats.shape[0], 1)
             mu = math.sum(a, 0) / rows if statistics[0] is None else math.f32(statistics[0])
@@ -321,8 +327,37 @@ def _norm(
         y = y if w is None else y * math.f32(w)
         return math.promoted(y if b is None else y + math.f32(b), feats, w, b, *statistics)
 
-    plain = op in ("batch_norm", "layer_norm", "rms_norm")
-    return run(op, [x], [weight, bias], call, backward=backward, composed=composed if plain else None)  # type: ignore[no-any-return]
+    shell = make(None, x._entry, x._manager, x._batch, of)
+    return run(op, [x], [weight, bias], call, backward=backward, composed=composed)  # type: ignore[no-any-return]
+
+
+def _by_item(math: Any, a: Any, x: SparseTensor, groups: Optional[int]) -> Any:
+    """The rows less the mean of their batch item and run of channels, and that run's variance: two arrays `(N, G, C / G)`."""
+    n, channels = a.shape
+    runs = channels if groups is None else groups
+    members = x._rows_by_batch()
+    depth = max([len(rows) for rows in members] + [1])
+    item = [0] * n
+    for number, rows in enumerate(members):
+        for row in rows:
+            item[row] = number
+    table = x._library.integers([row for rows in members for row in rows + [n] * (depth - len(rows))])
+    rows = math.take(a, table).reshape(len(members), depth, runs, channels // runs)
+    there = math.f32(table < n).reshape(len(members), depth, 1, 1)
+    count = math.maximum(math.sum(there, 1, True), math.full((1, 1, 1, 1), 1.0, a)) * (channels // runs)
+    mean = math.sum(math.sum(rows, 1, True), 3, True) / count
+    off = (rows - mean) * there
+    variance = math.sum(math.sum(off * off, 1, True), 3, True) / count
+    places = math.indices(x._library.integers(item))
+    own_mean, own_variance = mean.reshape(len(members), runs, 1)[places], variance.reshape(len(members), runs, 1)[places]
+    return a.reshape(n, runs, channels // runs) - own_mean, own_variance
+
+
+def _scaled(math: Any, parts: Any, weight: Any, bias: Any, eps: float) -> Any:
+    off, variance = parts
+    y = (off / math.sqrt(variance + eps)).reshape(off.shape[0], off.shape[1] * off.shape[2])
+    y = y if weight is None else y * math.f32(weight)
+    return y if bias is None else y + math.f32(bias)
 
 
 def batch_norm(
@@ -333,7 +368,10 @@ def batch_norm(
 
 
 def layer_norm(x: SparseTensor, *, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> SparseTensor:
-    """Per row, with the row's mean and population variance."""
+    """Per row, with the row's mean and population variance.
+
+    weight, bias: `(C,)` or None; computed in float32. ValueError for shapes and an eps that is not positive.
+    """
     return _norm("layer_norm", lib.lat_layer_norm, lib.lat_layer_norm_backward, x, weight, bias, eps)
 
 
@@ -343,7 +381,10 @@ def rms_norm(x: SparseTensor, *, weight: Any = None, eps: float = 1e-5) -> Spars
 
 
 def instance_norm(x: SparseTensor, *, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> SparseTensor:
-    """Per batch item and channel."""
+    """Per batch item and channel.
+
+    weight, bias: `(C,)` or None; computed in float32. ValueError for shapes and an eps that is not positive.
+    """
     return _norm("instance_norm", lib.lat_instance_norm, lib.lat_instance_norm_backward, x, weight, bias, eps)
 
 

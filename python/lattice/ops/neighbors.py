@@ -22,7 +22,10 @@ def kernel_relation(
     padding: IntOrTriple = 0,
     dilation: IntOrTriple = 1,
 ) -> KernelRelation:
-    """The forward relation of a tensor; the same object when asked again."""
+    """The forward relation of a tensor; the same object when asked again.
+
+    A KernelRelation of int32 arrays. ValueError for geometry that is not positive.
+    """
     require_tensor("kernel_relation", x)
     return _cached("forward", x, None, KernelSpec(kernel_size, stride, padding, dilation))
 
@@ -30,7 +33,10 @@ def kernel_relation(
 def submanifold_kernel_relation(
     x: SparseTensor, *, kernel_size: IntOrTriple = 3, dilation: IntOrTriple = 1
 ) -> KernelRelation:
-    """The submanifold relation of a tensor."""
+    """The submanifold relation of a tensor.
+
+    A KernelRelation of int32 arrays. ValueError for geometry that is not positive.
+    """
     require_tensor("submanifold_kernel_relation", x)
     return _cached("submanifold", x, None, KernelSpec(kernel_size, 1, 0, dilation))
 
@@ -38,7 +44,10 @@ def submanifold_kernel_relation(
 def generative_kernel_relation(
     x: SparseTensor, *, kernel_size: IntOrTriple = 2, stride: IntOrTriple = 2
 ) -> KernelRelation:
-    """The generative relation of a tensor."""
+    """The generative relation of a tensor.
+
+    A KernelRelation of int32 arrays. ValueError for geometry that is not positive.
+    """
     require_tensor("generative_kernel_relation", x)
     return _cached("generative", x, None, KernelSpec(kernel_size, stride))
 
@@ -51,7 +60,10 @@ def transposed_kernel_relation(
     padding: IntOrTriple = 0,
     dilation: IntOrTriple = 1,
 ) -> KernelRelation:
-    """The transposed relation of a tensor."""
+    """The transposed relation of a tensor.
+
+    A KernelRelation of int32 arrays. ValueError for geometry that is not positive.
+    """
     require_tensor("transposed_kernel_relation", x)
     return _cached("transposed", x, None, KernelSpec(kernel_size, stride, padding, dilation))
 
@@ -65,7 +77,10 @@ def target_kernel_relation(
     padding: IntOrTriple = 0,
     dilation: IntOrTriple = 1,
 ) -> KernelRelation:
-    """The forward geometry onto the rows of another tensor."""
+    """The forward geometry onto the rows of another tensor.
+
+    A KernelRelation of int32 arrays. ValueError for geometry that is not positive.
+    """
     op = "target_kernel_relation"
     require_tensor(op, x)
     require_tensor(op, target, "target")
@@ -89,7 +104,10 @@ def _stride_check(op: str, source: SparseTensor, query: Optional[SparseTensor]) 
 
 
 def knn_relation(source: SparseTensor, query: Optional[SparseTensor] = None, *, k: int) -> NeighborRelation:
-    """For each row of query (source itself by default) its k nearest rows of source, in logical coordinates."""
+    """For each row of query (source itself by default) its k nearest rows of source, in logical coordinates.
+
+    A NeighborRelation of int32 rows and float32 squared distances. ValueError for strides that differ ("same coordinate stride").
+    """
     _stride_check("knn_relation", source, query)
     return knn_of_sets(source._entry.handle, None if query is None else query._entry.handle, source._library, k)
 
@@ -101,7 +119,10 @@ def radius_relation(
     radius: float,
     max_neighbors: Optional[int] = None,
 ) -> NeighborRelation:
-    """For each row of query the rows of source within a closed ball, nearest first."""
+    """For each row of query the rows of source within a closed ball, nearest first.
+
+    A NeighborRelation of int32 rows and float32 squared distances. ValueError for strides that differ ("same coordinate stride").
+    """
     _stride_check("radius_relation", source, query)
     handle = None if query is None else query._entry.handle
     return radius_of_sets(source._entry.handle, handle, source._library, radius, max_neighbors)

@@ -204,7 +204,9 @@ def voxelize_capped(
     grid = voxel_grid(op, points, voxel_size, origin, batch_indices, views)
     out = ffi.new("lat_capped_voxels *")
     opts = options("lat_capped_opts", max_points=int(max_points), max_voxels=int(max_voxels))
-    check(lib.lat_voxelize_capped(context(), views(points), views(of.detach(feats)), grid, opts, out))
+    # Without the features: they follow below, where libraries that trace and differentiate can see them.
+    none = make_view(NULL, F32, (of.shape(feats)[0], 0))
+    check(lib.lat_voxelize_capped(context(), views(points), none, grid, opts, out))
     tensor = ffi.gc(out.voxels, lib.lat_tensor_release)
     handle = ffi.gc(out.quantization, lib.lat_quantization_release)
     coords = retain_set(lib.lat_quantization_coords(handle))

@@ -184,7 +184,10 @@ def pool_transpose3d(
     padding: IntOrTriple = 0,
     dilation: IntOrTriple = 1,
 ) -> SparseTensor:
-    """Average of all coarse contributors, onto the transposed support or a target's rows (semantics 5.2)."""
+    """Average of all coarse contributors, onto the transposed support or a target's rows (semantics 5.2).
+
+    ValueError for dtypes, geometry and a target of another stride; TypeError for mixed libraries.
+    """
     op = "pool_transpose3d"
     require_tensor(op, x)
     spec = kernel_spec(kernel_size, stride, padding, dilation)

@@ -17,6 +17,9 @@ class _Base(m.Common, torch.nn.Module):  # type: ignore[misc]
     _library_name = "torch"
     _home = __name__
 
+    def __init__(self) -> None:
+        torch.nn.Module.__init__(self)
+
     def _new_parameter(self, name: str, array: Any) -> None:
         self.register_parameter(name, torch.nn.Parameter(array))
 
