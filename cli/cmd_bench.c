@@ -13,7 +13,7 @@ enum { MOST_OPERANDS = 256 };
 /// What the command line asks for.
 typedef struct bench_request {
   const char *file, *commit, *history;
-  bool json, record, cpu_time;
+  bool json, record, cpu_time, explain;
   int64_t repeats, rounds;
   double seconds;
   const char *operands[MOST_OPERANDS];
@@ -74,6 +74,7 @@ static int report(bench_request *request, const bench_result *result) {
     code = cli_print_json(verb, bench_result_json(result, NULL));
   } else {
     bench_print_row(result);
+    if (request->explain) bench_print_ways(result);
   }
   fflush(stdout);
   if (code == CLI_OK && request->log) code = log_json(request, bench_result_json(result, &request->origin));
@@ -182,6 +183,8 @@ static int parse(int argc, char **argv, bench_request *request) {
        "measure the list N times and report each problem's least\ndisturbed round (default 1)"},
       {"--cpu-time", NULL, NULL, CLI_FLAG, &request->cpu_time, 0, 0,
        "CPU time instead of wall time: for a machine that others\nwork on; takes problems of one thread only"},
+      {"--explain", NULL, NULL, CLI_FLAG, &request->explain, 0, 0,
+       "below each line the ways there are in their order: the one\nthat was taken (*), why the others were not"},
       CLI_OPTION_JSON(&request->json),
       {"--record", NULL, NULL, CLI_FLAG, &request->record, 0, 0,
        "append the results to <history>/<CPU model>.jsonl with\ncommit, compiler and date"},

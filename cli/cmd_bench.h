@@ -51,6 +51,7 @@ typedef struct bench_result {
   int64_t n_in, n_out;
   int64_t edges;                            ///< -1: the operator has none
   char algorithm[LAT_ALGORITHM_NAME_BYTES]; ///< "": the operator has one way
+  lat_conv_candidates ways;                 ///< what `algorithm` was taken from; count 0: nothing to choose
   bench_times run;                          ///< the operator, with everything cached that the sets cache
   bench_times map;                          ///< its relation on a new set of the same rows
   bench_times first;                        ///< the operator on a new set of the same rows
@@ -95,6 +96,9 @@ void bench_find_origin(const char *commit, bench_origin *out);
 
 /// One result as a JSON object; `origin` NULL: without it. NULL when there is no memory.
 json_t *bench_result_json(const bench_result *result, const bench_origin *origin);
+
+/// The ways of a result in their order: which was taken, and why the others were not.
+void bench_print_ways(const bench_result *result);
 
 /// The table: a head, then a line for each result.
 void bench_print_head(void);

@@ -129,6 +129,7 @@ static lat_status look(problem_case *self, bench_result *result, lat_relation **
   if (problem_case_has_relation(self)) status = problem_case_relation(self, relation);
   if (*relation) result->edges = lat_relation_n_edges(*relation);
   if (!status) status = problem_case_algorithm(self, result->algorithm, sizeof result->algorithm);
+  if (!status) status = problem_case_candidates(self, &result->ways);
   if (!status) status = find_least_bytes(self, &output, result);
   result->flops = useful_flops(result);
   if (!status && self->item.op == PROBLEM_NETWORK) status = look_at_network(self, result);

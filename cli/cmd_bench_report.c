@@ -150,6 +150,23 @@ static int set_peer(json_t *object, const bench_result *result) {
          json_object_set_new(object, "speedup", number(result->peer.median / result->run.median));
 }
 
+/// Why way `index` does not run; NULL for the one that does.
+static const char *reason_of(const lat_conv_candidates *ways, int64_t index) {
+  if (index == ways->taken) return NULL;
+  const char *refusal = ways->items[index].refusal;
+  return refusal ? refusal : "stands behind the one that was taken";
+}
+
+/// `[{"way", "taken", "reason"}]`, null where there is nothing to choose.
+static json_t *ways_json(const lat_conv_candidates *ways) {
+  json_t *list = ways->count ? json_array() : json_null();
+  for (int64_t i = 0; i < ways->count; i++) {
+    json_array_append_new(list, json_pack("{s:s, s:b, s:s?}", "way", ways->items[i].name, "taken", i == ways->taken,
+                                          "reason", reason_of(ways, i)));
+  }
+  return list;
+}
+
 json_t *bench_result_json(const bench_result *result, const bench_origin *origin) {
   char text[PROBLEM_TEXT_BYTES];
   json_t *edges = result->edges >= 0 ? json_integer(result->edges) : json_null();
@@ -159,8 +176,8 @@ json_t *bench_result_json(const bench_result *result, const bench_origin *origin
       "level", lat_cpu_level_name(result->level), "threads", result->threads, "n_in", (json_int_t)result->n_in, "n_out",
       (json_int_t)result->n_out, "edges", edges, "algorithm", algorithm, "clock", result->cpu_time ? "cpu" : "wall");
   if (!object) return NULL;
-  return finish(object, set_times(object, result) || set_rates(object, result) || set_peer(object, result) ||
-                            set_origin(object, origin));
+  return finish(object, json_object_set_new(object, "ways", ways_json(&result->ways)) || set_times(object, result) ||
+                            set_rates(object, result) || set_peer(object, result) || set_origin(object, origin));
 }
 
 json_t *bench_limits_json(const bench_limits *limits, const bench_origin *origin) {
@@ -199,4 +216,13 @@ void bench_print_row(const bench_result *result) {
   printf("%3.0f %% %-5s ", 100.0 * share, arithmetic ? "fma" : "copy");
   print_cell(result->peer.n ? result->peer.median / result->run.median : NAN, 8, 1);
   printf(" %s\n", problem_print(&result->item, text));
+}
+
+void bench_print_ways(const bench_result *result) {
+  const lat_conv_candidates *ways = &result->ways;
+  if (ways->count == 0) printf("    one way: nothing to choose\n");
+  for (int64_t i = 0; i < ways->count; i++) {
+    const char *reason = reason_of(ways, i);
+    printf("    %s %-16s %s\n", reason ? " " : "*", ways->items[i].name, reason ? reason : result->algorithm);
+  }
 }

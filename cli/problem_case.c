@@ -321,13 +321,28 @@ static lat_status make_grad_out(problem_case *self) {
   return status;
 }
 
+/// Whether there is a choice, and the options to ask about it with.
+static bool has_choice(const problem_case *self, lat_conv3d_opts *opts) {
+  if (!problem_is_weighted(&self->item) || self->item.grad == PROBLEM_GRAD_WEIGHT) return false;
+  *opts = conv_opts(self); // a linear layer is a convolution by its kernel of size 1
+  if (self->item.op == PROBLEM_CONV_TRANSPOSE3D) opts->coordinates = NULL; // the way depends on no rows
+  return true;
+}
+
 lat_status problem_case_algorithm(const problem_case *self, char *name, size_t name_bytes) {
+  lat_conv3d_opts opts;
   name[0] = '\0';
-  if (!problem_is_weighted(&self->item) || self->item.grad == PROBLEM_GRAD_WEIGHT) return LAT_STATUS_OK;
+  if (!has_choice(self, &opts)) return LAT_STATUS_OK;
   lat_weight weight = weight_of(self);
-  lat_conv3d_opts opts = conv_opts(self); // a linear layer is a convolution by its kernel of size 1
-  if (self->item.op == PROBLEM_CONV_TRANSPOSE3D) opts.coordinates = NULL; // the way depends on no rows
   return lat_conv3d_algorithm(self->context, self->x, &weight, &opts, name, name_bytes);
+}
+
+lat_status problem_case_candidates(const problem_case *self, lat_conv_candidates *out) {
+  lat_conv3d_opts opts;
+  *out = (lat_conv_candidates){.count = 0};
+  if (!has_choice(self, &opts)) return LAT_STATUS_OK;
+  lat_weight weight = weight_of(self);
+  return lat_conv3d_candidates(self->context, self->x, &weight, &opts, out);
 }
 
 static lat_status run_norm(const problem_case *self, lat_tensor **out) {

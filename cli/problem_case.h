@@ -60,6 +60,10 @@ LAT_CHECKED lat_status problem_case_run(const problem_case *self, problem_result
 /// Writes the name of the algorithm that the operator takes, "" where there is but one.
 LAT_CHECKED lat_status problem_case_algorithm(const problem_case *self, char *name, size_t name_bytes);
 
+/// The ways that the operator could take, and the one it takes. `out->count` is 0 where there is but one: operators other
+/// than convolution and linear, and their weight gradients.
+LAT_CHECKED lat_status problem_case_candidates(const problem_case *self, lat_conv_candidates *out);
+
 /// Rows of the result: features, output rows of a relation, edges' queries of a neighbour relation.
 int64_t problem_result_rows(const problem_result *result);
 

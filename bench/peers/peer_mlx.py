@@ -3,7 +3,7 @@ its own and no way to search keys, so its maps are NumPy's."""
 import mlx.core as mx
 import numpy as np
 
-from common import count_edges, strided_map, submanifold_map
+from peer_common import count_edges, strided_map, submanifold_map
 
 
 def name():

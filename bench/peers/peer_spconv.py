@@ -8,7 +8,7 @@ import spconv
 import spconv.pytorch as sp
 from spconv.pytorch import ops
 
-from unet import UNet
+from peer_unet import UNet
 
 
 def name():
@@ -64,7 +64,7 @@ class Layer:
 
 
 class Kit:
-    """What a network is made of (unet.py)."""
+    """What a network is made of (peer_unet.py)."""
 
     layer = Layer
 

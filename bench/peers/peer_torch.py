@@ -10,8 +10,8 @@ import time
 import numpy as np
 import torch
 
-from common import offsets
-from unet import UNet
+from peer_common import offsets
+from peer_unet import UNet
 
 CHUNK_ROWS = 4096  # of im2col
 
@@ -161,7 +161,7 @@ class Layer:
 
 
 class Kit:
-    """What a network is made of (unet.py)."""
+    """What a network is made of (peer_unet.py)."""
 
     submanifold = staticmethod(submanifold_map)
     down = staticmethod(strided_map)

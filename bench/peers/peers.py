@@ -7,7 +7,7 @@ usage: peers.py [--program build/release/lattice] [--threads 1,2] [--rounds 3] [
 
 Peers: torch, spconv, mlx, mlx_lattice, minkowski (default: all). They are installed into virtual environments under
 build/peers from the package index on the first call; --no-install takes what this Python has. A peer that does not
-install is listed with the reason; where MinkowskiEngine does not, published.py's numbers stand in, scaled. Every round
+install is listed with the reason; where MinkowskiEngine does not, peer_published.py's numbers stand in, scaled. Every round
 measures each problem with each peer, one after another; the round with the least median counts. --cpu-time: CPU time
 instead of wall time, for machines that others work on, one thread. --record appends to bench/history/peers-<CPU>.jsonl.
 
@@ -24,8 +24,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, HERE)
 
-import install  # noqa: E402
-import published  # noqa: E402
+import peer_environments  # noqa: E402
+import peer_published  # noqa: E402
 
 PEERS = ("torch", "spconv", "mlx", "mlx_lattice", "minkowski")
 
@@ -95,7 +95,7 @@ class Worker:
         # What a peer frees stays with it: else every buffer of a layer is paged in anew.
         environment.update(MALLOC_MMAP_THRESHOLD_="4294967296", MALLOC_TRIM_THRESHOLD_="4294967296", MALLOC_TOP_PAD_="67108864")
         self.errors = tempfile.TemporaryFile("w+")
-        self.process = subprocess.Popen([python, os.path.join(HERE, "worker.py"), peer, count], env=environment,
+        self.process = subprocess.Popen([python, os.path.join(HERE, "peer_worker.py"), peer, count], env=environment,
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True)
         self.name = self.read().get("name", peer)
 
@@ -130,7 +130,7 @@ def find_pythons(options):
             else:
                 pythons[peer] = sys.executable
         return pythons, missing
-    for environment in install.environments(os.path.join(ROOT, "build", "peers")):
+    for environment in peer_environments.environments(os.path.join(ROOT, "build", "peers")):
         environment.steps = {peer: step for peer, step in environment.steps.items() if peer in options.peers or peer == "torch"}
         if not set(environment.steps) & set(options.peers):
             continue
@@ -189,11 +189,11 @@ def measure_threads(options, lattice, problems, threads, limits, missing, python
                 best[peer] = less_disturbed(best.get(peer), worker.measure(problem, policy, options.shared))
         if "minkowski" not in workers and "minkowski" in options.peers:
             layers = lattice.layers(item) if item["op"] == "network" else None
-            scaled = published.answer(item, threads, limits["fma_peak_gflops"], layers)
+            scaled = peer_published.answer(item, threads, limits["fma_peak_gflops"], layers)
             if scaled:
                 best["minkowski"] = scaled
         for peer, answer in best.items():
-            name = workers[peer].name if peer in workers else published.NAME if peer == "minkowski" else "lattice"
+            name = workers[peer].name if peer in workers else peer_published.NAME if peer == "minkowski" else "lattice"
             same = peer == "lattice" or agree(best["lattice"], answer)
             results.append(dict(answer, problem=problem, threads=threads, peer=name, same_work=same))
     for worker in workers.values():
@@ -305,11 +305,11 @@ def main():
     if not os.access(options.program, os.X_OK):
         say(f"no program at '{options.program}': run make first")
         return 2
-    with open(os.path.join(HERE, "problems.txt"), encoding="utf-8") as file:
+    with open(os.path.join(HERE, "peer_problems.txt"), encoding="utf-8") as file:
         problems = [line.strip() for line in file if line.strip() and not line.startswith("#") and options.only in line]
     lattice = Lattice(options)
     pythons, missing = find_pythons(options)
-    pythons.pop("minkowski", None)  # no worker: see published.py
+    pythons.pop("minkowski", None)  # no worker: see peer_published.py
     limits = lattice.limits()
     lines, wrong = [], []
     for threads in options.threads:

@@ -138,6 +138,28 @@ LAT_API LAT_CHECKED lat_status lat_subm_conv3d_jvp(lat_context *context, const l
 LAT_API LAT_CHECKED lat_status lat_conv3d_algorithm(lat_context *context, const lat_tensor *x, const lat_weight *weight,
                                                     const lat_conv3d_opts *opts, char *name, size_t name_bytes);
 
+/// Room for every way there is to compute a convolution.
+#define LAT_CONV_MOST_CANDIDATES 16
+
+/// One way to compute a convolution. Texts have static storage.
+typedef struct lat_conv_candidate {
+  const char *name;    ///< what lat_conv3d_algorithm's name begins with: "gather_gemm"
+  const char *refusal; ///< why these arguments cannot take it; NULL: they can
+} lat_conv_candidate;
+
+/// The ways in their order of preference. The first without a refusal runs: nothing is tried out.
+typedef struct lat_conv_candidates {
+  int64_t count;
+  int64_t taken; ///< index of the one that runs
+  lat_conv_candidate items[LAT_CONV_MOST_CANDIDATES];
+} lat_conv_candidates;
+
+/// The list that lat_conv3d walks for these arguments, and where it stops. Builds no relation.
+/// Errors: as lat_conv3d; `*out` is written on success only.
+LAT_API LAT_CHECKED lat_status lat_conv3d_candidates(lat_context *context, const lat_tensor *x,
+                                                     const lat_weight *weight, const lat_conv3d_opts *opts,
+                                                     lat_conv_candidates *out);
+
 #ifdef __cplusplus
 }
 #endif

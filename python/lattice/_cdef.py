@@ -1,7 +1,7 @@
 """Declarations of the public headers, for cffi. Written by tools/python_cdef.py: do not edit."""
 
 # fmt: off
-CONSTANTS = {'LAT_ALGORITHM_NAME_BYTES': 64, 'LAT_CODEC_MAX_VOXEL_MM': 65504, 'LAT_DLPACK_COPIED': 2, 'LAT_DLPACK_READ_ONLY': 1, 'LAT_LAYER_NAME_BYTES': 128, 'LAT_MAX_RANK': 6, 'LAT_PLAN_EXPLAIN_BYTES': 256, 'LAT_STATE_NAME_BYTES': 320, 'LAT_VERSION_MAJOR': 0, 'LAT_VERSION_MINOR': 1, 'LAT_VERSION_PATCH': 0}
+CONSTANTS = {'LAT_ALGORITHM_NAME_BYTES': 64, 'LAT_CODEC_MAX_VOXEL_MM': 65504, 'LAT_CONV_MOST_CANDIDATES': 16, 'LAT_DLPACK_COPIED': 2, 'LAT_DLPACK_READ_ONLY': 1, 'LAT_LAYER_NAME_BYTES': 128, 'LAT_MAX_RANK': 6, 'LAT_PLAN_EXPLAIN_BYTES': 256, 'LAT_STATE_NAME_BYTES': 320, 'LAT_VERSION_MAJOR': 0, 'LAT_VERSION_MINOR': 1, 'LAT_VERSION_PATCH': 0}
 
 CDEF = """
 typedef enum lat_status { LAT_STATUS_OK = 0, LAT_STATUS_INVALID_ARGUMENT = 1, LAT_STATUS_INVALID_SHAPE = 2, LAT_STATUS_INVALID_DTYPE = 3, LAT_STATUS_UNSUPPORTED = 4, LAT_STATUS_OUT_OF_MEMORY = 5, LAT_STATUS_OVERFLOW = 6, LAT_STATUS_BAD_DATA = 7, LAT_STATUS_IO_ERROR = 8, LAT_STATUS_DEVICE_ERROR = 9, LAT_STATUS_INTERNAL = 10 } lat_status;
@@ -208,6 +208,9 @@ typedef struct lat_conv_tangents { const lat_array_view *x; const lat_array_view
 lat_status lat_conv3d_jvp(lat_context *context, const lat_tensor *x, const lat_weight *weight, const lat_conv_tangents *tangents, const lat_conv3d_opts *opts, lat_tensor **out);
 lat_status lat_subm_conv3d_jvp(lat_context *context, const lat_tensor *x, const lat_weight *weight, const lat_conv_tangents *tangents, const lat_conv3d_opts *opts, lat_tensor **out);
 lat_status lat_conv3d_algorithm(lat_context *context, const lat_tensor *x, const lat_weight *weight, const lat_conv3d_opts *opts, char *name, size_t name_bytes);
+typedef struct lat_conv_candidate { const char *name; const char *refusal; } lat_conv_candidate;
+typedef struct lat_conv_candidates { int64_t count; int64_t taken; lat_conv_candidate items[16]; } lat_conv_candidates;
+lat_status lat_conv3d_candidates(lat_context *context, const lat_tensor *x, const lat_weight *weight, const lat_conv3d_opts *opts, lat_conv_candidates *out);
 lat_status lat_normalized_subm_conv3d(lat_context *context, const lat_tensor *x, const lat_weight *weight, const lat_array_view *bias, const lat_conv3d_opts *opts, lat_tensor **out);
 lat_status lat_normalized_conv_transpose3d(lat_context *context, const lat_tensor *x, const lat_weight *weight, const lat_array_view *bias, const lat_conv3d_opts *opts, lat_tensor **out);
 lat_status lat_normalized_generative_conv_transpose3d(lat_context *context, const lat_tensor *x, const lat_weight *weight, const lat_array_view *bias, const lat_conv3d_opts *opts, lat_tensor **out);

@@ -6,6 +6,7 @@
 #define LATTICE_BACKEND_BACKEND_H
 
 #include <lattice/context.h>
+#include <lattice/conv.h>
 
 #include "backend/desc.h"
 
@@ -78,6 +79,8 @@ struct lat__backend {
   /// Writes the name of the algorithm that `conv` takes for `desc` into `text`. Of the pair lists it looks at whether
   /// they are there; data pointers may be NULL.
   void (*conv_algorithm)(lat_context *context, const lat__conv_desc *desc, char *text, size_t text_bytes);
+  /// The list that the algorithm comes from; `desc` as above.
+  void (*conv_candidates)(const lat__conv_desc *desc, lat_conv_candidates *out);
   lat_status (*pool)(lat_context *context, const lat__pool_desc *desc);
   /// Gradient of a local pool; of tied maxima each gets an equal part.
   lat_status (*pool_grad)(lat_context *context, const lat__pool_grad_desc *desc);

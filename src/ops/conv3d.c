@@ -1,4 +1,4 @@
-// lat_conv3d: convolution over the forward relation or onto the caller's coordinates, and the name of its algorithm.
+// lat_conv3d: convolution over the forward relation or onto the caller's coordinates, and its algorithms.
 
 #include <string.h>
 
@@ -148,24 +148,49 @@ done:
   return status;
 }
 
-lat_status lat_conv3d_algorithm(lat_context *context, const lat_tensor *x, const lat_weight *weight,
-                                const lat_conv3d_opts *opts, char *name, size_t name_bytes) {
-  static const char op[] = "conv3d_algorithm";
+/// The operands and the description of a call whose algorithm is asked for.
+static lat_status open_question(const char *op, lat_context *context, const lat_tensor *x, const lat_weight *weight,
+                                const lat_conv3d_opts *opts, lat__conv_operands *operands) {
   static const lat__pairs some_pairs;
   lat_status status = LAT_STATUS_OK;
   conv3d_setup setup = {.target = NULL};
-  lat__conv_operands operands = {.op = op};
-  if (!context || !x || !name) {
-    status = lat_fail(LAT_STATUS_INVALID_ARGUMENT, "%s: %s: got NULL, expected %s", op,
-                      context ? (x ? "name" : "x") : "context",
-                      context ? (x ? "a text buffer" : "a sparse tensor") : "a context");
-    goto done;
-  }
   LAT_TRY(check_options(op, x, opts, &setup), done);
-  operands.groups = setup.groups;
-  LAT_TRY(lat__conv_open(context, op, x, weight, NULL, &setup.geometry, &operands), done);
-  operands.desc.pairs = is_pointwise(&setup) ? NULL : &some_pairs;
+  operands->groups = setup.groups;
+  LAT_TRY(lat__conv_open(context, op, x, weight, NULL, &setup.geometry, operands), done);
+  operands->desc.pairs = is_pointwise(&setup) ? NULL : &some_pairs;
+done:
+  return status;
+}
+
+static lat_status check_question(const char *op, const lat_context *context, const lat_tensor *x, const void *answer,
+                                 const char *answer_name, const char *expected) {
+  if (context && x && answer) return LAT_STATUS_OK;
+  return lat_fail(LAT_STATUS_INVALID_ARGUMENT, "%s: %s: got NULL, expected %s", op,
+                  context ? (x ? answer_name : "x") : "context",
+                  context ? (x ? expected : "a sparse tensor") : "a context");
+}
+
+lat_status lat_conv3d_algorithm(lat_context *context, const lat_tensor *x, const lat_weight *weight,
+                                const lat_conv3d_opts *opts, char *name, size_t name_bytes) {
+  static const char op[] = "conv3d_algorithm";
+  lat_status status = LAT_STATUS_OK;
+  lat__conv_operands operands = {.op = op};
+  LAT_TRY(check_question(op, context, x, name, "name", "a text buffer"), done);
+  LAT_TRY(open_question(op, context, x, weight, opts, &operands), done);
   lat__backend_of(context)->conv_algorithm(context, &operands.desc, name, name_bytes);
+done:
+  lat__conv_close(&operands);
+  return status;
+}
+
+lat_status lat_conv3d_candidates(lat_context *context, const lat_tensor *x, const lat_weight *weight,
+                                 const lat_conv3d_opts *opts, lat_conv_candidates *out) {
+  static const char op[] = "conv3d_candidates";
+  lat_status status = LAT_STATUS_OK;
+  lat__conv_operands operands = {.op = op};
+  LAT_TRY(check_question(op, context, x, out, "out", "a place for the list"), done);
+  LAT_TRY(open_question(op, context, x, weight, opts, &operands), done);
+  lat__backend_of(context)->conv_candidates(&operands.desc, out);
 done:
   lat__conv_close(&operands);
   return status;

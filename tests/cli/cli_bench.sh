@@ -80,6 +80,19 @@ then
   cat stdout
 fi
 
+# The ways there are: which was taken, and why the others were not.
+run 0 "${quick[@]}" --explain subm_conv3d:cin=4,cout=32,n=100 linear:n=100 subm_conv3d:cin=8,groups=8,n=100 relu:n=100
+says stdout "  * row_gemm "
+says stdout "    depthwise        channels mix"
+says stdout "    gather_gemm      stands behind the one that was taken"
+says stdout "    identity_gemm    rows meet through a relation"
+says stdout "  * identity_gemm    identity_gemm_f32"
+says stdout "  * depthwise        depthwise_f32"
+says stdout "one way: nothing to choose"
+[ "$(grep -c '^    \* ' stdout)" = 3 ] || fail "not one way is taken for each of three problems"
+run 0 "${quick[@]}" --json subm_conv3d:n=100
+says stdout '{"way": "gather_gemm", "taken": true, "reason": null}'
+
 # A join has to read only the rows of each operand that occur in its result.
 run 0 "${quick[@]}" --json sparse_add:mode=inner,left,right,outer,cin=8,n=500,density=0.5 sparse_cat:mode=inner,cin=8,cout=3,n=500,density=0.5
 if ! python3 - stdout <<'END'

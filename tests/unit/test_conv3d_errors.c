@@ -1,4 +1,6 @@
-// What lat_conv3d, lat_subm_conv3d and lat_conv3d_algorithm refuse: status, text, NULL, nothing leaked.
+// What lat_conv3d, lat_subm_conv3d, lat_conv3d_algorithm and lat_conv3d_candidates refuse: status, text, NULL, nothing
+// leaked.
+// null arguments: lat_conv3d_candidates
 #include <string.h>
 
 #include <lattice/lattice.h>
@@ -280,6 +282,20 @@ static void test_algorithm(void **state) {
   lat_test_assert_error(lat_conv3d_algorithm(context, x, &weight, NULL, name, sizeof name), LAT_STATUS_INVALID_SHAPE,
                         "weight kernel rows");
   assert_string_equal(name, "untouched");
+
+  lat_conv_candidates list = {.count = -7};
+  lat_test_assert_error(lat_conv3d_candidates(context, x, &weight, NULL, &list), LAT_STATUS_INVALID_SHAPE,
+                        "weight kernel rows");
+  weight = good_weight();
+  lat_test_assert_error(lat_conv3d_candidates(NULL, x, &weight, NULL, &list), LAT_STATUS_INVALID_ARGUMENT,
+                        "context: got NULL");
+  lat_test_assert_error(lat_conv3d_candidates(context, NULL, &weight, NULL, &list), LAT_STATUS_INVALID_ARGUMENT,
+                        "x: got NULL");
+  lat_test_assert_error(lat_conv3d_candidates(context, x, NULL, NULL, &list), LAT_STATUS_INVALID_ARGUMENT,
+                        "weight: got NULL");
+  lat_test_assert_error(lat_conv3d_candidates(context, x, &weight, NULL, NULL), LAT_STATUS_INVALID_ARGUMENT,
+                        "out: got NULL, expected a place for the list");
+  assert_int_equal(list.count, -7);
 }
 
 int main(void) {

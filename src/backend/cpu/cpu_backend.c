@@ -30,6 +30,7 @@ static const lat__backend cpu_backend = {
     .conv_grad = lat__cpu_conv_grad,
     .conv_norm_grad = lat__cpu_conv_norm_grad,
     .conv_algorithm = lat__cpu_conv_algorithm,
+    .conv_candidates = lat__cpu_conv_candidates,
     .fma_peak = lat__cpu_fma_peak,
     .point_cells = lat__cpu_point_cells,
     .voxel_reduce = lat__cpu_voxel_reduce,

@@ -35,6 +35,7 @@ lat_status lat__cpu_gather(lat_context *context, const lat__gather_desc *desc);
 // cpu_conv.c
 lat_status lat__cpu_conv(lat_context *context, const lat__conv_desc *desc);
 void lat__cpu_conv_algorithm(lat_context *context, const lat__conv_desc *desc, char *text, size_t text_bytes);
+void lat__cpu_conv_candidates(const lat__conv_desc *desc, lat_conv_candidates *out);
 lat_status lat__cpu_conv_workspace(lat_context *context, const lat__conv_desc *desc, size_t *bytes);
 
 // cpu_conv_packed.c

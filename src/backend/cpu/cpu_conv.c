@@ -283,7 +283,7 @@ static bool is_depthwise(const lat__conv_desc *desc) {
 }
 
 static const char *refuse_depthwise(const lat__conv_desc *desc) {
-  return is_depthwise(desc) ? NULL : "channels mix";
+  return is_depthwise(desc) ? NULL : "channels mix: groups, cin and cout are not one number";
 }
 
 static const char *refuse_identity(const lat__conv_desc *desc) {
@@ -291,7 +291,7 @@ static const char *refuse_identity(const lat__conv_desc *desc) {
 }
 
 static const char *refuse_quantized(const lat__conv_desc *desc) {
-  return desc->quantizes_x ? NULL : "features are to stay as they are";
+  return desc->quantizes_x ? NULL : "features are not to be rounded to bytes (quantizes_features)";
 }
 
 static const char *refuse_rows(const lat__conv_desc *desc) {
@@ -328,4 +328,12 @@ lat_status lat__cpu_conv(lat_context *context, const lat__conv_desc *desc) {
   if (desc->n_out == 0 || desc->c_out == 0) return LAT_STATUS_OK;
   if (desc->norm_tangent) return lat__cpu_conv_normalized_jvp(context, desc);
   return choose(desc)->run(context, desc);
+}
+
+void lat__cpu_conv_candidates(const lat__conv_desc *desc, lat_conv_candidates *out) {
+  _Static_assert(sizeof candidates / sizeof candidates[0] <= LAT_CONV_MOST_CANDIDATES, "every way has room");
+  *out = (lat_conv_candidates){.count = sizeof candidates / sizeof candidates[0], .taken = choose(desc) - candidates};
+  for (int64_t i = 0; i < out->count; i++) {
+    out->items[i] = (lat_conv_candidate){candidates[i].name, candidates[i].refusal(desc)};
+  }
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs one peer: reads requests from stdin, one JSON object a line, and answers each with one. peers.py starts it.
 
-usage: worker.py PEER THREADS       PEER: torch, spconv, mlx, mlx_lattice
+usage: peer_worker.py PEER THREADS       PEER: torch, spconv, mlx, mlx_lattice
 """
 import importlib
 import json
@@ -10,7 +10,7 @@ import sys
 
 import numpy as np
 
-import common
+import peer_common as common
 
 
 def check(peer):
