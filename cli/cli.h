@@ -32,8 +32,16 @@ typedef enum cli_kind {
   CLI_FLAG, ///< nothing; target: bool
   CLI_TEXT, ///< any text that is not empty; target: const char *
   CLI_INT,  ///< a whole number from `low` to `high`; target: int64_t
-  CLI_REAL  ///< a finite number, `low` < value <= `high`; target: double
+  CLI_REAL, ///< a finite number, `low` < value <= `high`; target: double
+  CLI_TEXTS ///< text that is not empty, once or several times; target: cli_texts
 } cli_kind;
+
+/// The values of an option that may be given several times.
+enum { CLI_MOST_TEXTS = 64 };
+typedef struct cli_texts {
+  const char *items[CLI_MOST_TEXTS];
+  int n;
+} cli_texts;
 
 /// One option. `--name VALUE` and `--name=VALUE` both work. The target keeps its value when the option is absent.
 typedef struct cli_option {

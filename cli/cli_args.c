@@ -94,6 +94,14 @@ static int set_option(const cli_syntax *syntax, const cli_option *option, const 
     break;
   }
   if (!text[0]) return bad_value(syntax, option, text, "some text");
+  if (option->kind == CLI_TEXTS) {
+    cli_texts *texts = option->target;
+    if (texts->n == CLI_MOST_TEXTS) {
+      return cli_usage_error(syntax->verb, "%s: got it more than %d times", option->name, CLI_MOST_TEXTS);
+    }
+    texts->items[texts->n++] = text;
+    return CLI_PARSED;
+  }
   *(const char **)option->target = text;
   return CLI_PARSED;
 }

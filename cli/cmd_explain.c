@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "cli.h"
+#include "scan_inputs.h"
 #include "scene.h"
 
 static const char verb[] = "explain";
@@ -14,14 +14,16 @@ enum { N_WARM_RUNS = 7 };
 typedef struct job {
   const char *folder, *network, *scan, *scene, *type;
   double voxel;
-  int64_t n_rows, n_threads;
+  int64_t n_rows, n_items, n_threads;
   bool json, no_fusion;
 
   lat_context *context;
   lat_model *model;
   lat_program *program;
-  lat_array *rows, *feats;
-  char input[128]; ///< name of the sparse input
+  lat_array *rows, *points, *batch, *active;
+  scan_group groups[SCAN_MOST_GROUPS];
+  int n_groups;
+  lat_array *feats[SCAN_MOST_GROUPS];
   double cold_ms, warm_ms;
   double peak_gflops; ///< limit of the context's threads, measured in the same run
   lat_explanation *explanation;
@@ -34,33 +36,11 @@ static lat_status make_model(job *j) {
   return lat_model_load(j->context, j->folder, NULL, &j->model);
 }
 
-/// The one sparse input, its name and channels.
-static lat_status find_input(job *j, int64_t *channels) {
-  static const char suffix[] = "_coords";
-  lat_model_port coords = {0}, feats = {0};
-  if (lat_model_n_inputs(j->model) == 3) {
-    coords = lat_model_input(j->model, 0);
-    feats = lat_model_input(j->model, 1);
-  }
-  if (!coords.name || strcmp(coords.role, "sparse_coords") != 0 || feats.rank != 2 || feats.shape[1] < 1) {
-    return lat_fail(LAT_STATUS_UNSUPPORTED, "model: got %lld inputs, expected one sparse input of known channels",
-                    (long long)lat_model_n_inputs(j->model));
-  }
-  size_t n = strlen(coords.name), m = strlen(suffix);
-  bool prefixed = n > m && strcmp(coords.name + n - m, suffix) == 0;
-  snprintf(j->input, sizeof j->input, "%.*s", prefixed ? (int)(n - m) : 5, prefixed ? coords.name : "input");
-  *channels = feats.shape[1];
-  return LAT_STATUS_OK;
-}
-
-/// Rows of the scene, and features that are drawn: what they are changes no time.
-static lat_status make_inputs(job *j) {
+/// The rows of the scene.
+static lat_status make_rows(job *j) {
   lat_status status = LAT_STATUS_OK;
   char text[256];
   problem item;
-  int64_t shape[2] = {0, 0};
-  const double range[2] = {-1.0, 1.0};
-  CLI_TRY(find_input(j, &shape[1]), done);
   snprintf(text, sizeof text, "relation:scene=%.64s", j->scan ? "street" : j->scene);
   CLI_TRY(problem_parse(text, &item), done);
   if (j->scan) {
@@ -70,9 +50,58 @@ static lat_status make_inputs(job *j) {
   }
   if (j->n_rows) item.n = j->n_rows;
   if (j->voxel > 0.0) item.voxel = j->voxel;
+  if (j->n_items) item.batch = (int32_t)j->n_items;
+  j->voxel = item.voxel;
   CLI_TRY(scene_rows(j->context, &item, &j->rows), done);
-  shape[0] = lat_array_as_view(j->rows).shape[0];
-  CLI_TRY(lat_array_uniform(j->context, LAT_DTYPE_F32, 2, shape, range, 1, &j->feats), done);
+done:
+  return status;
+}
+
+/// Features that are drawn: what they are changes no time.
+static lat_status draw_features(job *j, int g) {
+  const double range[2] = {-1.0, 1.0};
+  lat_model_port port = lat_model_input(j->model, j->groups[g].first + 1);
+  const int64_t shape[2] = {lat_array_as_view(j->rows).shape[0], port.shape[1]};
+  if (shape[1] < 1) {
+    return lat_fail(LAT_STATUS_UNSUPPORTED, "model: input %s has no known number of channels", port.name);
+  }
+  return lat_array_uniform(j->context, LAT_DTYPE_F32, 2, shape, range, 1, &j->feats[g]);
+}
+
+/// A point in the middle of every voxel, with its batch item.
+static lat_status make_points(job *j) {
+  lat_status status = LAT_STATUS_OK;
+  lat_array_view rows = lat_array_as_view(j->rows);
+  const int64_t n = rows.shape[0], one = 1, shape[2] = {n, 3};
+  CLI_TRY(lat_array_full(j->context, LAT_DTYPE_F32, 2, shape, 0.0, &j->points), done);
+  CLI_TRY(lat_array_full(j->context, LAT_DTYPE_I32, 1, &n, 0.0, &j->batch), done);
+  CLI_TRY(lat_array_full(j->context, LAT_DTYPE_I32, 1, &one, (double)n, &j->active), done);
+  const int32_t *row = rows.data;
+  float *points = lat_array_data(j->points);
+  int32_t *batch = lat_array_data(j->batch);
+  for (int64_t i = 0; i < n; i++) {
+    batch[i] = row[4 * i];
+    for (int axis = 0; axis < 3; axis++) points[3 * i + axis] = (float)((row[4 * i + axis + 1] + 0.5) * j->voxel);
+  }
+done:
+  return status;
+}
+
+static lat_status make_inputs(job *j) {
+  lat_status status = LAT_STATUS_OK;
+  CLI_TRY(scan_find_groups(verb, j->model, j->groups, &j->n_groups), done);
+  CLI_TRY(make_rows(j), done);
+  CLI_TRY(make_points(j), done);
+  for (int g = 0; g < j->n_groups; g++) {
+    lat_triple stride = j->groups[g].stride;
+    if (stride.x != 1 || stride.y != 1 || stride.z != 1) {
+      status =
+          lat_fail(LAT_STATUS_UNSUPPORTED, "model: input %s has the stride (%d, %d, %d), expected 1: scenes have one",
+                   j->groups[g].name, (int)stride.x, (int)stride.y, (int)stride.z);
+      goto done;
+    }
+    CLI_TRY(draw_features(j, g), done);
+  }
 done:
   return status;
 }
@@ -87,28 +116,53 @@ static lat_status compile(job *j) {
 
 // --- measuring ------------------------------------------------------------------------------------------------------
 
-/// A tensor on a set of its own: nothing is cached on it.
-static lat_status new_tensor(job *j, lat_tensor **out) {
+/// What a run is given. Sets are made anew: nothing is cached on them.
+typedef struct given {
+  lat_tensor *tensors[SCAN_MOST_GROUPS];
+  lat_array_view views[SCAN_MOST_GROUPS * SCAN_MOST_ARRAYS];
+  lat_binding bindings[SCAN_MOST_GROUPS * SCAN_MOST_ARRAYS];
+  int64_t n;
+} given;
+
+static lat_status give(job *j, given *to) {
+  lat_status status = LAT_STATUS_OK;
   lat_coords *coords = NULL;
   lat_array_view rows = lat_array_as_view(j->rows);
-  lat_status status = lat_coords_create(j->context, &rows, NULL, &coords);
-  if (!status) status = lat_tensor_share(j->context, coords, j->feats, NULL, out);
+  *to = (given){.n = 0};
+  CLI_TRY(lat_coords_create(j->context, &rows, NULL, &coords), done);
+  for (int g = 0; g < j->n_groups; g++) {
+    if (!j->groups[g].takes_points) {
+      CLI_TRY(lat_tensor_share(j->context, coords, j->feats[g], NULL, &to->tensors[g]), done);
+      to->bindings[to->n++] = (lat_binding){j->groups[g].name, to->tensors[g], NULL};
+      continue;
+    }
+    const lat_array *arrays[4] = {j->points, j->feats[g], j->batch, j->active};
+    for (int i = 0; i < 4; i++) {
+      lat_array_view *view = &to->views[to->n];
+      *view = lat_array_as_view(arrays[i]);
+      to->bindings[to->n++] = (lat_binding){lat_model_input(j->model, j->groups[g].first + i).name, NULL, view};
+    }
+  }
+done:
   lat_coords_release(coords);
   return status;
+}
+
+static void take_back(given *from) {
+  for (int g = 0; g < SCAN_MOST_GROUPS; g++) lat_tensor_release(from->tensors[g]);
 }
 
 /// The first run of a session, with everything to build, and the least of those after it.
 static lat_status measure(job *j) {
   lat_status status = LAT_STATUS_OK;
-  lat_tensor *x = NULL;
+  given inputs;
   lat_session *session = NULL;
-  CLI_TRY(new_tensor(j, &x), done);
+  CLI_TRY(give(j, &inputs), done);
   CLI_TRY(lat_session_create(j->context, j->program, &session), done);
-  const lat_binding input = {j->input, x, NULL};
   for (int i = 0; i <= N_WARM_RUNS; i++) {
     lat_results *results = NULL;
     double start = cli_seconds();
-    CLI_TRY(lat_session_run(session, &input, 1, NULL, &results), done);
+    CLI_TRY(lat_session_run(session, inputs.bindings, inputs.n, NULL, &results), done);
     double ms = 1e3 * (cli_seconds() - start);
     lat_results_release(results);
     if (i == 0) j->cold_ms = ms;
@@ -116,16 +170,17 @@ static lat_status measure(job *j) {
   }
 done:
   lat_session_destroy(session);
-  lat_tensor_release(x);
+  take_back(&inputs);
   return status;
 }
 
 static lat_status explain(job *j) {
-  lat_tensor *x = NULL;
-  lat_status status = new_tensor(j, &x);
-  const lat_binding input = {j->input, x, NULL};
-  if (!status) status = lat_program_explain(j->context, j->program, &input, 1, NULL, &j->explanation);
-  lat_tensor_release(x);
+  given inputs;
+  lat_status status = give(j, &inputs);
+  if (!status) {
+    status = lat_program_explain(j->context, j->program, inputs.bindings, inputs.n, NULL, &j->explanation);
+  }
+  take_back(&inputs);
   return status;
 }
 
@@ -234,12 +289,13 @@ int cmd_explain(int argc, char **argv) {
   const cli_option options[] = {
       {"--network", NULL, "NAME", CLI_TEXT, &j.network, 0, 0,
        "a reference network with initial weights instead of an artifact:\nminkunet14, minkunet18a, minkunet34c, "
-       "sparse_resunet42, sparse_resnet21d"},
+       "sparse_resunet42, sparse_resnet21d, spvcnn"},
       {"--scan", NULL, "FILE", CLI_TEXT, &j.scan, 0, 0, "point cloud to run on"},
       {"--scene", NULL, "SCENE", CLI_TEXT, &j.scene, 0, 0,
        "or a scene of `lattice bench`: street (default), random, cpu_lidar, cpu_indoor"},
       {"--voxel", NULL, "S", CLI_REAL, &j.voxel, 0.0, FLT_MAX, "edge length of a voxel, in the unit of the points"},
       {"--rows", NULL, "N", CLI_INT, &j.n_rows, 1, 1e9, "at most N rows (random), points (street, scan)"},
+      {"--items", NULL, "B", CLI_INT, &j.n_items, 1, 4096, "batch items: the scene B times (random: dealt out)"},
       {"--type", NULL, "TYPE", CLI_TEXT, &j.type, 0, 0, "f32 (default), f16 or bf16"},
       {"--no-fusion", NULL, NULL, CLI_FLAG, &j.no_fusion, 0, 0, "run norms, sums and activations by themselves"},
       CLI_OPTION_THREADS(&j.n_threads),
@@ -265,7 +321,10 @@ int cmd_explain(int argc, char **argv) {
   lat_program_release(j.program);
   lat_model_release(j.model);
   lat_array_release(j.rows);
-  lat_array_release(j.feats);
+  lat_array_release(j.points);
+  lat_array_release(j.batch);
+  lat_array_release(j.active);
+  for (int g = 0; g < SCAN_MOST_GROUPS; g++) lat_array_release(j.feats[g]);
   lat_context_destroy(j.context);
   return code;
 }

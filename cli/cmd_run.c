@@ -169,7 +169,7 @@ typedef struct run_arguments {
 /// CLI_PARSED, or the exit code for options that do not go together.
 static int check_arguments(const run_arguments *a) {
   bool files = a->inputs || a->outputs || a->coords,
-       scan = a->scan.path || a->scan.out || a->scan.features || a->scan.voxel > 0.0;
+       scan = a->scan.request.paths.n || a->scan.outs.n || a->scan.request.features || a->scan.request.voxel > 0.0;
   if (files == scan) {
     return cli_usage_error(verb, "got %s, expected --inputs and --outputs, or --scan, --voxel and -o",
                            files ? "options of both ways" : "no input");
@@ -178,9 +178,13 @@ static int check_arguments(const run_arguments *a) {
     return cli_usage_error(verb, "no %s given, expected both --inputs and --outputs",
                            a->inputs ? "--outputs" : "--inputs");
   }
-  if (scan && (!a->scan.path || !a->scan.out || a->scan.voxel <= 0.0)) {
-    const char *missing = !a->scan.path ? "--scan" : !a->scan.out ? "-o" : "--voxel";
+  if (scan && (!a->scan.request.paths.n || !a->scan.outs.n || a->scan.request.voxel <= 0.0)) {
+    const char *missing = !a->scan.request.paths.n ? "--scan" : !a->scan.outs.n ? "-o" : "--voxel";
     return cli_usage_error(verb, "no %s given, expected --scan FILE, --voxel S and -o OUT.ply", missing);
+  }
+  if (scan && a->scan.request.paths.n != a->scan.outs.n) {
+    return cli_usage_error(verb, "got %d of -o for %d of --scan, expected one file to write for each scan",
+                           a->scan.outs.n, a->scan.request.paths.n);
   }
   if (a->coords && strcmp(a->coords, "physical") != 0 && strcmp(a->coords, "logical") != 0) {
     return cli_usage_error(verb, "--coords: got '%s', expected physical or logical", a->coords);
@@ -188,18 +192,31 @@ static int check_arguments(const run_arguments *a) {
   return CLI_PARSED;
 }
 
+static json_t *texts_json(const cli_texts *texts) {
+  json_t *list = json_array();
+  for (int i = 0; i < texts->n; i++) json_array_append_new(list, json_string(texts->items[i]));
+  return list;
+}
+
 static int report(const run_job *job, const run_arguments *a, int64_t n_points, int64_t n_voxels) {
-  const char *out = a->inputs ? a->outputs : a->scan.out;
+  const char *out = a->inputs ? a->outputs : a->scan.outs.items[0];
   if (a->json) {
-    json_t *json = json_pack("{s:s, s:s, s:s, s:o}", "artifact", a->model, "in", a->inputs ? a->inputs : a->scan.path,
-                             "out", out, "results", results_json(job));
+    json_t *json =
+        json_pack("{s:s, s:s, s:s, s:o}", "artifact", a->model, "in",
+                  a->inputs ? a->inputs : a->scan.request.paths.items[0], "out", out, "results", results_json(job));
+    if (json && a->scan.outs.n > 1) {
+      json_object_set_new(json, "in", texts_json(&a->scan.request.paths));
+      json_object_set_new(json, "out", texts_json(&a->scan.outs));
+    }
     if (json && n_points >= 0) json_object_set_new(json, "points", json_integer(n_points));
     if (json && n_voxels >= 0) json_object_set_new(json, "voxels", json_integer(n_voxels));
     return cli_print_json(verb, json);
   }
-  if (n_voxels >= 0) printf("%" PRId64 " points, %" PRId64 " voxels of %g\n", n_points, n_voxels, a->scan.voxel);
+  if (n_voxels >= 0)
+    printf("%" PRId64 " points, %" PRId64 " voxels of %g\n", n_points, n_voxels, a->scan.request.voxel);
   print_results(job);
   printf("in %s\n", out);
+  for (int i = 1; i < a->scan.outs.n; i++) printf("in %s\n", a->scan.outs.items[i]);
   return CLI_OK;
 }
 
@@ -213,7 +230,7 @@ static lat_status run(run_job *job, const run_arguments *a, int64_t *n_points, i
     CLI_TRY(run_on_file(job, a->inputs), done);
     CLI_TRY(write_results(job, a->outputs), done);
   } else {
-    CLI_TRY(run_on_scan(job, &a->scan, n_points, n_voxels), done);
+    CLI_TRY(run_on_scans(job, &a->scan, n_points, n_voxels), done);
   }
 done:
   cli_progress_end();
@@ -228,13 +245,16 @@ int cmd_run(int argc, char **argv) {
       {"--outputs", NULL, "OUT", CLI_TEXT, &a.outputs, 0, 0, "safetensors file to write"},
       {"--coords", NULL, "WAY", CLI_TEXT, &a.coords, 0, 0,
        "coordinates in both files: physical (times the stride;\ndefault) or logical"},
-      {"--scan", NULL, "FILE", CLI_TEXT, &a.scan.path, 0, 0, "point cloud to run over"},
-      {"--voxel", NULL, "S", CLI_REAL, &a.scan.voxel, 0.0, FLT_MAX,
+      {"--scan", NULL, "FILE", CLI_TEXTS, &a.scan.request.paths, 0, 0,
+       "point cloud to run over; several are the items of one batch"},
+      {"--voxel", NULL, "S", CLI_REAL, &a.scan.request.voxel, 0.0, FLT_MAX,
        "edge length of a voxel, in the unit of the points"},
-      {"--features", NULL, "LIST", CLI_TEXT, &a.scan.features, 0, 0,
-       "columns that are the features: x, y, z, fields, 1 for\nones; separated by commas (default: by their number)"},
-      {"--out", "-o", "OUT.ply", CLI_TEXT, &a.scan.out, 0, 0, "points with the model's results to write"},
-      CLI_OPTION_FLOATS(&a.scan.floats),
+      {"--features", NULL, "LIST", CLI_TEXT, &a.scan.request.features, 0, 0,
+       "columns that are the features: x, y, z, fields, 1 for\nones; separated by commas (default: by their number), "
+       "for the\ninputs of as many channels"},
+      {"--out", "-o", "OUT.ply", CLI_TEXTS, &a.scan.outs, 0, 0,
+       "points with the model's results to write, one for each scan"},
+      CLI_OPTION_FLOATS(&a.scan.request.floats),
       CLI_OPTION_THREADS(&threads),
       CLI_OPTION_JSON(&a.json)};
   const cli_syntax syntax = {

@@ -2,7 +2,7 @@
 #ifndef LATTICE_CMD_RUN_H
 #define LATTICE_CMD_RUN_H
 
-#include "cli.h"
+#include "scan_inputs.h"
 
 /// A run of a model.
 typedef struct run_job {
@@ -13,16 +13,14 @@ typedef struct run_job {
   bool logical; ///< coordinate arrays are logical
 } run_job;
 
-/// What `lattice run --scan` was asked for.
+/// What `lattice run --scan` was asked for: one file to write for each scan.
 typedef struct run_scan {
-  const char *path, *out;
-  const char *features; ///< names of columns, or NULL: chosen
-  double voxel;
-  int64_t floats;
+  scan_request request;
+  cli_texts outs;
 } run_scan;
 
-/// Runs the model over a point cloud and writes the points with its results. `*n_points` and `*n_voxels` are for the
-/// report (no voxels: -1).
-LAT_CHECKED lat_status run_on_scan(run_job *job, const run_scan *scan, int64_t *n_points, int64_t *n_voxels);
+/// Runs the model over the point clouds, which are one batch, and writes their points with their results. `*n_points` and
+/// `*n_voxels` (of the first sparse input; none: -1) are for the report.
+LAT_CHECKED lat_status run_on_scans(run_job *job, const run_scan *scan, int64_t *n_points, int64_t *n_voxels);
 
 #endif

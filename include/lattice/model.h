@@ -103,6 +103,7 @@ typedef struct lat_model_port {
   const char *elem;  ///< element type of the array or of the features, e.g. "f32". Static storage
   int32_t rank;      ///< axes of an array
   int64_t shape[LAT_MAX_RANK]; ///< -1: not fixed
+  lat_triple stride;           ///< of the set that coordinates, features and active rows of a sparse input make; else 1
 } lat_model_port;
 
 /// Number of inputs and of outputs, and one of them.

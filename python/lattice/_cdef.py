@@ -315,7 +315,7 @@ typedef struct lat_model_parameter { const char *name; const char *family; int32
 int64_t lat_model_n_parameters(const lat_model *model);
 lat_model_parameter lat_model_get_parameter(const lat_model *model, int64_t index);
 int64_t lat_model_find_parameter(const lat_model *model, const char *name);
-typedef struct lat_model_port { const char *name; const char *role; int32_t is_sparse; const char *elem; int32_t rank; int64_t shape[6]; } lat_model_port;
+typedef struct lat_model_port { const char *name; const char *role; int32_t is_sparse; const char *elem; int32_t rank; int64_t shape[6]; lat_triple stride; } lat_model_port;
 int64_t lat_model_n_inputs(const lat_model *model);
 int64_t lat_model_n_outputs(const lat_model *model);
 lat_model_port lat_model_input(const lat_model *model, int64_t index);

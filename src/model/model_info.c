@@ -41,6 +41,7 @@ static lat_model_port port_of(const lat_model *model, const lat__port *port) {
                           .role = lat__role_name(port->role),
                           .is_sparse = type->kind == LAT__TYPE_SPARSE,
                           .elem = lat__elem_name(type->elem),
+                          .stride = {1, 1, 1},
                           .rank = type->kind == LAT__TYPE_TENSOR ? type->rank : 0};
   for (int32_t axis = 0; axis < shown.rank; axis++) shown.shape[axis] = type->dims[axis];
   return shown;
@@ -55,7 +56,16 @@ int64_t lat_model_n_outputs(const lat_model *model) {
 }
 
 lat_model_port lat_model_input(const lat_model *model, int64_t index) {
-  return port_of(model, &model->inputs[index]);
+  lat_model_port shown = port_of(model, &model->inputs[index]);
+  for (int64_t i = 0; i < model->n_ops; i++) {
+    const lat__op *op = &model->ops[i];
+    for (int32_t k = 0; op->kind == LAT__OP_SPARSE_MAKE && k < op->n_operands; k++) {
+      if (op->operands[k] != model->inputs[index].value) continue;
+      shown.stride = lat__op_triple(op, LAT__ATTR_STRIDE, shown.stride);
+      return shown;
+    }
+  }
+  return shown;
 }
 
 lat_model_port lat_model_output(const lat_model *model, int64_t index) {

@@ -21,10 +21,11 @@ typedef struct pool_block {
 _Static_assert(sizeof(pool_block) <= LAT_ALIGN, "a block's head takes one line");
 
 struct lat__pool {
-  lat_context *context; ///< borrowed while the pool is open
+  lat_context *context; ///< kept alive by `memory`
   lat_array *memory;
   pthread_mutex_t lock; ///< guards everything below
-  bool open;
+  bool open; ///< blocks are kept for the next taker. What outlives the session takes blocks all the same: a coordinate
+             ///< set makes its index when somebody first looks something up
   int64_t n_used; ///< blocks in use
   uint64_t held_bytes;
   pool_block *free_blocks[N_CLASSES];
@@ -42,7 +43,7 @@ static int class_of(size_t bytes, size_t *class_bytes) {
 
 static void *take_new(lat__pool *pool, size_t bytes) {
   lat_array *memory = NULL;
-  if (!pool->open || bytes > (size_t)INT64_MAX / 2) return NULL;
+  if (bytes > (size_t)INT64_MAX / 2) return NULL;
   const int64_t wanted = (int64_t)(bytes + LAT_ALIGN);
   if (lat_array_full(pool->context, LAT_DTYPE_U8, 1, &wanted, 0.0, &memory)) return NULL;
   pool_block *block = lat_array_data(memory);

@@ -3,6 +3,7 @@
 #
 # usage: LATTICE_CLI=path/of/lattice cli_explain.sh
 set -u
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 program=${LATTICE_CLI:?set LATTICE_CLI to the program}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -57,7 +58,17 @@ refused 2 "got both" somewhere --network minkunet14
 refused 2 "expected f32, f16 or bf16" --network minkunet14 --type f64
 refused 1 "no network of that name" --network alexnet
 refused 1 "directory does not exist" "$work/nowhere"
-refused 1 "expected one sparse input" --network spvcnn
+
+# Points and voxels: a point in every voxel of two copies of the scene.
+"$program" explain --network spvcnn --scene street --rows 300 --items 2 --threads 1 --json >"$work/json" || fail "explain spvcnn"
+checks=$((checks + 1))
+grep -qE '"rows": [0-9]*[02468],.*"op": "devoxelize"' "$work/json" || fail "explain spvcnn: $(head -c 300 "$work/json")"
+strided=${LATTICE_SHARED:-$here/../../../shared}/fixtures/pool_transpose
+if [ -d "$strided" ]; then
+  refused 1 "input source has the stride (2, 1, 1), expected 1" "$strided" --scene random --rows 100
+else
+  echo "skipped: no shared data"
+fi
 
 echo "cli_explain: $checks checks, $failures failures"
 [ "$failures" = 0 ]

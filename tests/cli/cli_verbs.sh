@@ -239,11 +239,55 @@ check run net1 --scan cloud.ply --voxel 1 -o ones.ply --json
 check info ones.ply
 check run net1 --scan cloud.ply --voxel 1 --features a,b -o no.ply
 check run net1 --scan cloud.ply --voxel 1 --features c -o no.ply
-check run net --scan cloud.ply --voxel 1 -o no.ply
+# The input has stride 2: voxels of twice the length.
+check run net --scan cloud.ply --voxel 1 --features a -o strided.ply
+check info strided.ply
 cp "$here/../fuzz/corpus/artifact/points.mlir" points/graph.mlir
 check run points --scan cloud.ply --voxel 1 -o points.ply
 check info points.ply
-expect "a failure leaves no file" test ! -e no.ply
+# Two scans are two items of one batch: each gives what it gives alone.
+printf 'ply\nformat ascii 1.0\nelement vertex 3\nproperty float x\nproperty float y\nproperty float z\nproperty float a\nproperty float b\nend_header\n0.5 0 0 2 5\n1.5 0.5 0 3 6\n9 9 9 4 7\n' >cloud2.ply
+check run net1 --scan cloud.ply --scan cloud2.ply --voxel 1 --features a -o first.ply -o second.ply
+expect "the first of two scans" cmp first.ply scanned.ply
+"$program" run net1 --scan cloud2.ply --voxel 1 --features a -o alone.ply >/dev/null
+expect "the second of two scans" cmp second.ply alone.ply
+check run points --scan cloud.ply --scan cloud2.ply --voxel 1 -o first.ply -o second.ply --json
+expect "points of the first of two scans" cmp first.ply points.ply
+check run net1 --scan cloud.ply --scan cloud2.ply --voxel 1 -o no.ply
+check run net1 --scan cloud.ply --scan missing.ply --voxel 1 -o no.ply -o no2.ply
+# Voxels and points together: the mean of each scan's voxels, and the voxels at the points.
+mkdir mixed
+cp points/weights.safetensors mixed
+sparse='!lattice.sparse_tensor<rank = 3, coord = batch_x_y_z, feature = row_channel, dtype = f32>'
+cat >mixed/graph.mlir <<GRAPH
+module attributes {
+  lattice.ir_version = 2,
+  lattice.schema_digest = "1380f1e819fc0eb1af587202ecec3c14ec2c981d249333c5061f0263f82072ad",
+  lattice.input_names = ["x_coords", "x_features", "x_active", "points", "features", "batch", "active"],
+  lattice.input_roles = ["sparse_coords", "sparse_features", "sparse_active", "tensor", "tensor", "tensor", "tensor"],
+  lattice.output_names = ["near", "mean"],
+  lattice.output_roles = ["tensor", "tensor"],
+  lattice.weight_file = "weights.safetensors"
+} {
+  func.func @forward(%c: tensor<?x4xi32>, %f: tensor<?x1xf32>, %n: tensor<1xi32>, %points: tensor<?x3xf32>,
+      %features: tensor<?x2xf32>, %batch: tensor<?xi32>, %active: tensor<1xi32>) -> (tensor<?x1xf32>, tensor<?x1xf32>) {
+    %x = lattice.sparse.make %c, %f, %n {stride = array<i64: 1, 1, 1>, coord_order = #lattice.coord<batch_x_y_z>} : (tensor<?x4xi32>, tensor<?x1xf32>, tensor<1xi32>) -> $sparse
+    %near = lattice.devoxelize %points, %x, %batch, %active {voxel_size = array<f64: 1.0, 1.0, 1.0>, origin = array<f64: 0.5, 0.5, 0.5>, interpolation = #lattice.point_interpolation<nearest>} : (tensor<?x3xf32>, $sparse, tensor<?xi32>, tensor<1xi32>) -> tensor<?x1xf32>
+    %mean = lattice.global_pool %x {mode = #lattice.pool_mode<avg>, batch_size = 2} : ($sparse) -> tensor<?x1xf32>
+    return %near, %mean : tensor<?x1xf32>, tensor<?x1xf32>
+  }
+}
+GRAPH
+check run mixed --scan cloud.ply --scan cloud2.ply --voxel 1 --features a -o first.ply -o second.ply
+check info first.ply
+check info second.ply
+check run mixed --scan cloud.ply --voxel 1 --features a -o no.ply
+check run mixed --scan cloud.ply --scan cloud2.ply --voxel 1 --features a,b,x -o no.ply -o no2.ply
+mkdir strange
+cp points/weights.safetensors strange
+sed -e 's/"active"\]/"active", "ids"]/' -e 's/"tensor", "tensor"\],$/"tensor", "tensor", "tensor"],/' -e 's/%active: tensor<1xi32>)/%active: tensor<1xi32>, %ids: tensor<?xi32>)/' -e 's/output_roles = \["tensor", "tensor", "tensor"\]/output_roles = ["tensor", "tensor"]/' mixed/graph.mlir >strange/graph.mlir
+check run strange --scan cloud.ply --voxel 1 -o no.ply
+expect "a failure leaves no file" test ! -e no.ply -a ! -e no2.ply
 
 compare run
 

@@ -119,6 +119,10 @@ static void builds_a_graph(void **state) {
   lat__op_set_triple(&model->ops[conv], LAT__ATTR_KERNEL_SIZE, lat_triple_all(5));
   lat__op_set_choice(&model->ops[conv], LAT__ATTR_ACCUMULATION, 0);
   lat_test_assert_ok(lat__model_add_output(context, model, "y", LAT__ROLE_SPARSE_TENSOR, model->ops[conv].results[0]));
+  assert_int_equal(lat_model_input(model, 0).stride.y, 1); // not said yet
+  lat__op_set_triple(&model->ops[make], LAT__ATTR_STRIDE, (lat_triple){2, 3, 4});
+  for (int i = 0; i < 3; i++) assert_int_equal(lat_model_input(model, i).stride.y, 3);
+  assert_int_equal(lat_model_output(model, 0).stride.y, 1);
   assert_int_equal(model->n_ops, 3);
   assert_int_equal(model->n_values, 6);
   assert_int_equal(model->values[5].op, conv);

@@ -448,6 +448,39 @@ static void test_program_is_a_snapshot(void **state) {
   assert_null(lat_results_retain(NULL));
 }
 
+/// Points at the lattice points of x read the result that lies there.
+static void look_up(const lat_tensor *y) {
+  float point[3] = {0};
+  lat_array *values = NULL;
+  const lat_array_view rows = lat_coords_rows(lat_tensor_coords(y));
+  for (int a = 0; a < 3; a++) point[a] = (float)((const int32_t *)rows.data)[a + 1];
+  const lat_array_view view = lat_view_2d(point, LAT_DTYPE_F32, 1, 3);
+  const lat_array_view batch = lat_view_1d(rows.data, LAT_DTYPE_I32, 1);
+  lat_voxel_grid grid = lat_voxel_grid_cube(1.0);
+  grid.batch_indices = &batch;
+  lat_test_assert_ok(lat_devoxelize(context, &view, y, &grid, LAT_INTERPOLATION_NEAREST, &values));
+  assert_memory_equal(lat_array_data(values), lat_tensor_feats(y).data, 32 * sizeof(float));
+  lat_array_release(values);
+}
+
+// A result is a tensor like any other, also when the session and the context that made its set are gone: what looks a
+// row up makes the set's index then.
+static void test_results_are_looked_up(void **state) {
+  (void)state;
+  lat_value h = lat_nn_input(nn, "x", C, NULL);
+  lat_nn_output(nn, "y", lat_nn_conv3d(nn, h, C, 32, LAT_OPTS(lat_nn_conv_opts, .stride = {2, 2, 2})));
+  finish(NULL);
+  run_with(x);
+  look_up(lat_results_tensor(results, "y"));
+  lat_results *other = NULL;
+  pthread_t thread;
+  assert_int_equal(pthread_create(&thread, NULL, runs_of_a_thread, &other), 0);
+  pthread_join(thread, NULL);
+  assert_non_null(other);
+  look_up(lat_results_tensor(other, "y"));
+  lat_results_release(other);
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
   const struct CMUnitTest tests[] = {
@@ -459,6 +492,7 @@ int main(void) {
       TEST(test_second_run_allocates_nothing),
       TEST(test_threads_share_a_program),
       TEST(test_program_is_a_snapshot),
+      TEST(test_results_are_looked_up),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
