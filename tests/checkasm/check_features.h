@@ -94,13 +94,12 @@ static void check_softmax_rows_f32(const checker *c) {
 // --- norms ------------------------------------------------------------------------------------------------------------
 
 /// Which norm kernel a case runs.
-typedef enum norm_slot { NORM_SUMS, NORM_SQUARES, NORM_AFFINE, NORM_LAYER, NORM_RMS } norm_slot;
+typedef enum norm_slot { NORM_SUMS, NORM_MOMENTS, NORM_AFFINE, NORM_LAYER, NORM_RMS } norm_slot;
 
 /// Inputs of every norm kernel.
 typedef struct norm_inputs {
   int64_t n_rows, channels;
   const float *x, *a, *b, *c; ///< (n_rows, channels), then (channels,) each
-  const double *mean;
 } norm_inputs;
 
 /// Runs one kernel; the output is double for the sums, float for the rest.
@@ -109,8 +108,8 @@ static void run_norm(const lat__cpu_kernels *t, norm_slot slot, const norm_input
   case NORM_SUMS:
     t->channel_sums_f32(in->x, in->n_rows, in->channels, out);
     break;
-  case NORM_SQUARES:
-    t->channel_squares_f32(in->x, in->n_rows, in->channels, in->mean, out);
+  case NORM_MOMENTS:
+    t->channel_moments_f32(in->x, in->n_rows, in->channels, in->a, out, (double *)out + in->channels);
     break;
   case NORM_AFFINE:
     t->affine_rows_f32(in->x, in->n_rows, in->channels, in->a, in->b, in->c, out);
@@ -125,18 +124,18 @@ static void run_norm(const lat__cpu_kernels *t, norm_slot slot, const norm_input
 }
 
 static void check_norm(const checker *c, norm_slot slot, const char *what) {
-  bool sums = slot == NORM_SUMS || slot == NORM_SQUARES;
+  bool sums = slot == NORM_SUMS || slot == NORM_MOMENTS;
   for (int64_t channels = 1; channels <= 4 * c->level->lanes + 3; channels++) {
-    int64_t n_rows = channels % 8, n_out = sums ? channels : n_rows * channels;
-    double *mean = guarded_alloc((size_t)channels * sizeof *mean);
-    for (int64_t i = 0; i < channels; i++) mean[i] = (double)random_float();
+    int64_t n_rows = sums ? channels % 40 : channels % 9, n_out = n_rows * channels;
+    if (sums) n_out = slot == NORM_MOMENTS ? 2 * channels : channels;
+    double *mean = guarded_alloc((size_t)(2 * channels) * sizeof *mean);
+    for (int64_t i = 0; i < 2 * channels; i++) mean[i] = (double)random_float();
     norm_inputs in = {n_rows,
                       channels,
                       random_floats(n_rows * channels),
                       random_floats(channels),
                       random_floats(channels),
-                      random_floats(channels),
-                      mean};
+                      random_floats(channels)};
     size_t bytes = (size_t)n_out * (sums ? sizeof(double) : sizeof(float));
     void *expected = guarded_output(bytes, 64), *got = guarded_output(bytes, 0);
     if (sums) { // accumulated into: any start will do, the same for both
@@ -155,8 +154,8 @@ static void check_channel_sums_f32(const checker *c) {
   check_norm(c, NORM_SUMS, "channel_sums_f32");
 }
 
-static void check_channel_squares_f32(const checker *c) {
-  check_norm(c, NORM_SQUARES, "channel_squares_f32");
+static void check_channel_moments_f32(const checker *c) {
+  check_norm(c, NORM_MOMENTS, "channel_moments_f32");
 }
 
 static void check_affine_rows_f32(const checker *c) {

@@ -163,4 +163,26 @@ static inline void v_store_f16_n(uint16_t *p, vf32 v, int64_t n) {
   v_store_u16_n(p, _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC), n);
 }
 
+static inline float v_sum4(__m128 v) {
+  v = _mm_add_ps(v, _mm_movehl_ps(v, v));
+  return _mm_cvtss_f32(_mm_add_ss(v, _mm_movehdup_ps(v)));
+}
+static inline float v_sum16(const vf32 *v) {
+  vf32 sum = _mm256_add_ps(v[0], v[1]);
+  return v_sum4(_mm_add_ps(_mm256_castps256_ps128(sum), _mm256_extractf128_ps(sum, 1)));
+}
+
+#define V64_LANES 4
+typedef __m256d vf64;
+
+static inline vf64 v64_load(const double *p) {
+  return _mm256_loadu_pd(p);
+}
+static inline vf64 v64_load_f32(const float *p) {
+  return _mm256_cvtps_pd(_mm_loadu_ps(p));
+}
+static inline void v64_store(double *p, vf64 v) {
+  _mm256_storeu_pd(p, v);
+}
+
 #endif

@@ -117,4 +117,24 @@ static inline void v_store_bf16(uint16_t *p, vf32 v) {
   _mm256_storeu_si256((__m256i *)(void *)p, _mm512_cvtepi32_epi16(result));
 }
 
+static inline float v_sum16(const vf32 *v) {
+  __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(*v), _mm512_extractf32x8_ps(*v, 1));
+  __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  four = _mm_add_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_add_ss(four, _mm_movehdup_ps(four)));
+}
+
+#define V64_LANES 8
+typedef __m512d vf64;
+
+static inline vf64 v64_load(const double *p) {
+  return _mm512_loadu_pd(p);
+}
+static inline vf64 v64_load_f32(const float *p) {
+  return _mm512_cvtps_pd(_mm256_loadu_ps(p));
+}
+static inline void v64_store(double *p, vf64 v) {
+  _mm512_storeu_pd(p, v);
+}
+
 #endif

@@ -132,4 +132,23 @@ static inline void v_store_bf16(uint16_t *p, vf32 v) {
   vst1_u16(p, vmovn_u32(vbslq_u32(vceqq_f32(v, v), nearest, quiet)));
 }
 
+static inline float v_sum16(const vf32 *v) {
+  float32x4_t four = vaddq_f32(vaddq_f32(v[0], v[2]), vaddq_f32(v[1], v[3]));
+  float32x2_t two = vadd_f32(vget_low_f32(four), vget_high_f32(four));
+  return vget_lane_f32(two, 0) + vget_lane_f32(two, 1);
+}
+
+#define V64_LANES 2
+typedef float64x2_t vf64;
+
+static inline vf64 v64_load(const double *p) {
+  return vld1q_f64(p);
+}
+static inline vf64 v64_load_f32(const float *p) {
+  return vcvt_f64_f32(vld1_f32(p));
+}
+static inline void v64_store(double *p, vf64 v) {
+  vst1q_f64(p, v);
+}
+
 #endif

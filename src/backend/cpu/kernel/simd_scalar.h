@@ -134,4 +134,28 @@ static inline void v_store_bf16(uint16_t *p, vf32 v) {
   *p = lat_f32_to_bf16(v);
 }
 
+/// Sixteen lanes added up: the upper half to the lower half, until one is left.
+static inline float v_sum16(const vf32 *v) {
+  float lanes[8];
+  for (int l = 0; l < 8; l++) lanes[l] = v[l] + v[l + 8];
+  for (int half = 4; half > 0; half /= 2) {
+    for (int l = 0; l < half; l++) lanes[l] += lanes[l + half];
+  }
+  return lanes[0];
+}
+
+/// Doubles in vectors of V64_LANES; the plain operators + - * work on them.
+#define V64_LANES 1
+typedef double vf64;
+
+static inline vf64 v64_load(const double *p) {
+  return *p;
+}
+static inline vf64 v64_load_f32(const float *p) {
+  return (double)*p;
+}
+static inline void v64_store(double *p, vf64 v) {
+  *p = v;
+}
+
 #endif
