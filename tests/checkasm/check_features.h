@@ -172,31 +172,37 @@ static void check_rms_norm_rows_f32(const checker *c) {
 
 // --- pools ------------------------------------------------------------------------------------------------------------
 
-typedef void (*reduce_rows_fn)(const float *x, const int32_t *in_rows, const uint16_t *out_rows, int64_t n_pairs,
-                               int64_t channels, float *y);
-
-static void check_reduce_rows(const checker *c, const char *what, reduce_rows_fn scalar, reduce_rows_fn level,
-                              bool with_nan) {
-  enum { N_OUT = 5 };
-  for (int64_t channels = 0; channels <= 3 * c->level->lanes + 1; channels++) {
-    for (int form = 0; form < 4; form++) {
-      int64_t n_pairs = random_below(12);
-      int64_t n_x = form & 1 ? 1 + random_below(6) : n_pairs;
-      float *x = random_floats(n_x * channels);
-      if (with_nan && n_x * channels > 0) x[random_below(n_x * channels)] = NAN;
-      int32_t *in_rows = guarded_alloc((size_t)n_pairs * sizeof *in_rows);
-      uint16_t *out_rows = guarded_alloc((size_t)n_pairs * sizeof *out_rows);
-      for (int64_t p = 0; p < n_pairs; p++) {
-        in_rows[p] = (int32_t)random_below(n_x > 0 ? n_x : 1);
-        out_rows[p] = (uint16_t)random_below(N_OUT);
-      }
-      int64_t n_y = (form & 2 ? N_OUT : 1) * channels;
-      size_t bytes = (size_t)n_y * sizeof(float);
-      float *expected = guarded_output(bytes, 64), *got = guarded_output(bytes, 0);
-      fill_floats(expected, n_y);
-      memcpy(got, expected, bytes);
-      scalar(x, form & 1 ? in_rows : NULL, form & 2 ? out_rows : NULL, n_pairs, channels, expected);
-      level(x, form & 1 ? in_rows : NULL, form & 2 ? out_rows : NULL, n_pairs, channels, got);
+static void check_lists(const checker *c, bool is_max, const char *what) {
+  enum { N_ROWS = 6, N_X = 5, MOST = 4 };
+  static const lat_dtype dtypes[3] = {LAT_DTYPE_F32, LAT_DTYPE_F16, LAT_DTYPE_BF16};
+  for (int64_t channels = 1; channels <= 13 * c->level->lanes; channels += channels < 3 * c->level->lanes ? 1 : 7) {
+    for (int form = 0; form < 32; form++) {
+      lat_dtype dtype = dtypes[channels % 3], dtype_out = form & 16 ? LAT_DTYPE_F32 : dtype;
+      int32_t begins[N_ROWS + 1] = {0}, out_rows[N_ROWS] = {3, 1, 0, 5, 4, 2};
+      for (int r = 0; r < N_ROWS; r++) begins[r + 1] = begins[r] + (int32_t)random_below(MOST + 1);
+      int64_t n = begins[N_ROWS], x_rows = form & 1 ? N_X : n, stride = channels + (form & 2);
+      int32_t *rows = guarded_alloc((size_t)n * sizeof *rows);
+      for (int64_t e = 0; e < n; e++) rows[e] = (int32_t)random_below(N_X);
+      size_t bytes = (size_t)(N_ROWS * channels) * lat_dtype_bytes(dtype_out);
+      void *expected = guarded_output(bytes, 64), *got = guarded_output(bytes, 0);
+      lat__row_lists_args args = {.dtype = dtype,
+                                  .dtype_out = dtype_out,
+                                  .x = random_elements(dtype, x_rows * stride, is_max && form == 31),
+                                  .x_stride = stride,
+                                  .rows = form & 1 ? rows : NULL,
+                                  .n_entries = n,
+                                  .begins = begins,
+                                  .n_rows = N_ROWS,
+                                  .channels = channels,
+                                  .weights = form & 4 ? random_floats(n) : NULL,
+                                  .row_weights = form & 8 ? random_floats(N_ROWS) : NULL,
+                                  .factors = form % 3 == 1 ? random_floats(N_ROWS) : NULL,
+                                  .divisors = form % 3 == 2 ? random_floats(N_ROWS) : NULL,
+                                  .out_rows = form % 5 == 1 ? out_rows : NULL,
+                                  .y = expected};
+      (is_max ? c->scalar->max_lists : c->scalar->sum_lists)(&args);
+      args.y = got;
+      (is_max ? c->level->max_lists : c->level->sum_lists)(&args);
       assert_same_bytes(what, got, expected, bytes);
       guarded_check(what);
       guarded_free_all();
@@ -204,10 +210,10 @@ static void check_reduce_rows(const checker *c, const char *what, reduce_rows_fn
   }
 }
 
-static void check_add_rows_f32(const checker *c) {
-  check_reduce_rows(c, "add_rows_f32", c->scalar->add_rows_f32, c->level->add_rows_f32, false);
+static void check_sum_lists(const checker *c) {
+  check_lists(c, false, "sum_lists");
 }
 
-static void check_max_rows_f32(const checker *c) {
-  check_reduce_rows(c, "max_rows_f32", c->scalar->max_rows_f32, c->level->max_rows_f32, true);
+static void check_max_lists(const checker *c) {
+  check_lists(c, true, "max_lists");
 }

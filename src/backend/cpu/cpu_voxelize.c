@@ -13,8 +13,8 @@
 #define POINT_GRAIN 8192
 #define VOXEL_GRAIN 1024
 
-/// 16-bit rows that are widened together.
-#define TILE_ROWS 8
+/// Voxels that one kernel call reduces.
+#define VOXELS_AT_ONCE 256
 
 /// Where a point lies on one axis: cell + fraction. The fraction holds a float32 value for float32 points.
 typedef struct axis_position {
@@ -149,69 +149,37 @@ lat_status lat__cpu_point_cells(lat_context *context, const lat__point_cells_des
 
 typedef struct reduce_job {
   const lat__voxel_reduce_desc *desc;
-  const int32_t *ends;   ///< (n_voxels,): one past the voxel's last entry of `points`
+  const int32_t *begins; ///< n_voxels + 1: the voxel's entries of `points`
   const int32_t *points; ///< (n_points,): points by voxel, ascending within one
   const lat__cpu_kernels *kernels;
-  float *scratch; ///< for each worker a row of sums and TILE_ROWS widened rows; NULL for float32
-  float start;    ///< what a reduction begins with
 } reduce_job;
 
-/// Takes one row into the sums; for max `scale` is not used.
-static LAT_ALWAYS_INLINE void reduce_row(int reduction, const float *x, int64_t channels, float scale, float *sums) {
-  if (reduction == LAT__REDUCE_MAX) {
-    for (int64_t c = 0; c < channels; c++) sums[c] = ((x[c] > sums[c]) | (x[c] != x[c])) ? x[c] : sums[c];
-  } else {
-    for (int64_t c = 0; c < channels; c++) sums[c] += x[c] * scale;
-  }
-}
-
-/// What comes after the last row.
-static LAT_ALWAYS_INLINE void finish_sums(const lat__voxel_reduce_desc *desc, int64_t v, float *sums) {
-  if (desc->reduction != LAT__REDUCE_QUOTIENT) return;
-  for (int64_t c = 0; c < desc->channels; c++) sums[c] /= (float)desc->counts[v];
-}
-
-/// float32 sums are kept in the result itself.
-static void reduce_voxel_f32(const reduce_job *job, int64_t v, const int32_t *points, float scale) {
+static void reduce_voxels(const reduce_job *job, int64_t begin, int64_t n_voxels) {
   const lat__voxel_reduce_desc *desc = job->desc;
-  const int64_t channels = desc->channels;
-  float *y = (float *)desc->y + v * channels;
-  for (int64_t c = 0; c < channels; c++) y[c] = job->start;
-  for (int32_t i = 0; i < desc->counts[v]; i++) {
-    reduce_row(desc->reduction, (const float *)desc->x + points[i] * desc->x_stride, channels, scale, y);
+  const size_t row_bytes = (size_t)desc->channels * lat_dtype_bytes(desc->dtype);
+  float numbers[VOXELS_AT_ONCE];
+  lat__row_lists_args args = {.dtype = desc->dtype,
+                              .dtype_out = desc->dtype,
+                              .x = desc->x,
+                              .x_stride = desc->x_stride,
+                              .rows = job->points,
+                              .n_entries = job->begins[desc->n_voxels],
+                              .begins = job->begins + begin,
+                              .n_rows = n_voxels,
+                              .channels = desc->channels,
+                              .y = (char *)desc->y + (size_t)begin * row_bytes};
+  for (int64_t v = 0; v < n_voxels; v++) {
+    float count = (float)desc->counts[begin + v];
+    numbers[v] = desc->reduction == LAT__REDUCE_MEAN ? 1.0f / count : count;
   }
-  finish_sums(desc, v, y);
-}
-
-/// 16-bit rows are widened a tile at a time; sums are rounded once they are complete.
-static void reduce_voxel_16bit(const reduce_job *job, int64_t v, const int32_t *points, float scale, int worker) {
-  const lat__voxel_reduce_desc *desc = job->desc;
-  const int64_t channels = desc->channels;
-  float *sums = job->scratch + worker * (TILE_ROWS + 1) * channels;
-  float *rows = sums + channels;
-  for (int64_t c = 0; c < channels; c++) sums[c] = job->start;
-  for (int64_t i = 0; i < desc->counts[v]; i += TILE_ROWS) {
-    int64_t n_rows = lat__min_i64(TILE_ROWS, desc->counts[v] - i);
-    lat__cpu_widen_rows(job->kernels, desc->dtype, desc->x, points + i, n_rows, channels, rows);
-    for (int64_t r = 0; r < n_rows; r++) reduce_row(desc->reduction, rows + r * channels, channels, scale, sums);
-  }
-  finish_sums(desc, v, sums);
-  lat__cpu_finish_rows(job->kernels, desc->dtype, sums, channels, NULL, 1, channels,
-                       (uint16_t *)desc->y + v * channels);
+  if (desc->reduction == LAT__REDUCE_MEAN) args.row_weights = numbers;
+  if (desc->reduction == LAT__REDUCE_QUOTIENT) args.divisors = numbers;
+  (desc->reduction == LAT__REDUCE_MAX ? job->kernels->max_lists : job->kernels->sum_lists)(&args);
 }
 
 static void reduce_range(void *arg, int64_t begin, int64_t end, int worker) {
-  const reduce_job *job = arg;
-  const lat__voxel_reduce_desc *desc = job->desc;
-  for (int64_t v = begin; v < end; v++) {
-    const int32_t *points = job->points + job->ends[v] - desc->counts[v];
-    float scale = desc->reduction == LAT__REDUCE_MEAN ? 1.0f / (float)desc->counts[v] : 1.0f;
-    if (desc->dtype == LAT_DTYPE_F32) {
-      reduce_voxel_f32(job, v, points, scale);
-    } else {
-      reduce_voxel_16bit(job, v, points, scale, worker);
-    }
-  }
+  (void)worker;
+  for (int64_t v = begin; v < end; v += VOXELS_AT_ONCE) reduce_voxels(arg, v, lat__min_i64(VOXELS_AT_ONCE, end - v));
 }
 
 void lat__cpu_points_by_voxel(int64_t n_points, const int32_t *inverse_rows, int64_t n_voxels, const int32_t *counts,
@@ -227,22 +195,19 @@ void lat__cpu_points_by_voxel(int64_t n_points, const int32_t *inverse_rows, int
 }
 
 lat_status lat__cpu_voxel_reduce(lat_context *context, const lat__voxel_reduce_desc *desc) {
+  static const char op[] = "voxelize";
   lat_status status = LAT_STATUS_OK;
-  void *ends = NULL, *points = NULL, *scratch = NULL;
+  void *memory = NULL, *points = NULL;
   if (desc->n_voxels == 0) return LAT_STATUS_OK;
-  LAT_TRY(lat__alloc_items(context, "voxelize", desc->n_voxels, sizeof(int32_t), &ends), done);
-  LAT_TRY(lat__alloc_items(context, "voxelize", desc->n_points, sizeof(int32_t), &points), done);
-  if (desc->dtype != LAT_DTYPE_F32) {
-    size_t row_bytes = (size_t)desc->channels * sizeof(float);
-    LAT_TRY(lat__alloc_items(context, "voxelize", (TILE_ROWS + 1) * context->n_threads, row_bytes, &scratch), done);
-  }
-  lat__cpu_points_by_voxel(desc->n_points, desc->inverse_rows, desc->n_voxels, desc->counts, ends, points);
-  const float start = desc->reduction == LAT__REDUCE_MAX ? -INFINITY : 0.0f;
-  reduce_job job = {desc, ends, points, lat__cpu_kernels_for(context), scratch, start};
+  LAT_TRY(lat__alloc_items(context, op, desc->n_voxels + 1, sizeof(int32_t), &memory), done);
+  LAT_TRY(lat__alloc_items(context, op, desc->n_points, sizeof(int32_t), &points), done);
+  int32_t *begins = memory;
+  begins[0] = 0; // where a voxel ends the next one begins
+  lat__cpu_points_by_voxel(desc->n_points, desc->inverse_rows, desc->n_voxels, desc->counts, begins + 1, points);
+  reduce_job job = {desc, begins, points, lat__cpu_kernels_for(context)};
   lat__parallel_for(context, desc->n_voxels, VOXEL_GRAIN, reduce_range, &job);
 done:
-  lat__free(context, ends);
+  lat__free(context, memory);
   lat__free(context, points);
-  lat__free(context, scratch);
   return status;
 }

@@ -237,28 +237,12 @@ static LAT_ALWAYS_INLINE void activation_vectors(const lat__activation_args *arg
   }
 }
 
-/// Elements of one dtype to and from vectors; `dtype` is a constant where these are inlined.
-static LAT_ALWAYS_INLINE vf32 activation_load(const lat_dtype dtype, const void *x, int64_t i) {
-  if (dtype == LAT_DTYPE_F32) return v_load((const float *)x + i);
-  return dtype == LAT_DTYPE_F16 ? v_load_f16((const uint16_t *)x + i) : v_load_bf16((const uint16_t *)x + i);
-}
-
-static LAT_ALWAYS_INLINE void activation_store(const lat_dtype dtype, void *y, int64_t i, vf32 value) {
-  if (dtype == LAT_DTYPE_F32) {
-    v_store((float *)y + i, value);
-  } else if (dtype == LAT_DTYPE_F16) {
-    v_store_f16((uint16_t *)y + i, value);
-  } else {
-    v_store_bf16((uint16_t *)y + i, value);
-  }
-}
-
 static LAT_ALWAYS_INLINE void activation_block(const lat__activation_args *args, const lat_activation_kind kind,
                                                const lat_dtype dtype, const void *x, void *y, int64_t first) {
   vf32 values[ACTIVATION_VECTORS];
-  ACTIVATION_EACH values[v] = activation_load(dtype, x, first + v * V_LANES);
+  ACTIVATION_EACH values[v] = elements_load(dtype, x, first + v * V_LANES);
   activation_vectors(args, kind, values);
-  ACTIVATION_EACH activation_store(dtype, y, first + v * V_LANES, values[v]);
+  ACTIVATION_EACH elements_store(dtype, y, first + v * V_LANES, values[v]);
 }
 
 /// All elements; what fills no block goes through one that is filled up with zeros.

@@ -101,6 +101,23 @@ typedef struct lat__epilogue_args {
   const float *residual_last; ///< (n_rows, channels)
 } lat__epilogue_args;
 
+/// Output rows, each with a list of input rows that are reduced into it.
+typedef struct lat__row_lists_args {
+  lat_dtype dtype, dtype_out; ///< of x, of y; everything is computed in float32
+  const void *x;
+  int64_t x_stride;      ///< elements between rows of x
+  const int32_t *rows;   ///< row of x of every entry; NULL: entry e is row e
+  int64_t n_entries;     ///< entries of `rows` that may be read, for prefetches
+  const int32_t *begins; ///< n_rows + 1: the entries of row r are [begins[r], begins[r + 1])
+  int64_t n_rows, channels;
+  const float *weights;     ///< of every entry, or NULL
+  const float *row_weights; ///< (n_rows,) or NULL
+  const float *factors;     ///< (n_rows,) or NULL
+  const float *divisors;    ///< (n_rows,) or NULL
+  const int32_t *out_rows;  ///< row of y of every row; NULL: row r
+  void *y;                  ///< rows of `channels`
+} lat__row_lists_args;
+
 /// Outer products of a pair list. Rows are `*_stride` floats apart.
 typedef struct lat__outer_gemm_args {
   const float *x;

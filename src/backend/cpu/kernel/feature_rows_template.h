@@ -58,10 +58,7 @@ static void KERNEL(widen_rows_bf16)(const uint16_t *x, const int32_t *in_rows, i
     float *target = rows + p * channels;
     int64_t c = 0;
     for (; c + V_LANES <= channels; c += V_LANES) v_store(target + c, v_load_bf16(source + c));
-    for (; c < channels; c++) {
-      uint32_t word = (uint32_t)source[c] << 16;
-      memcpy(target + c, &word, sizeof word);
-    }
+    if (c < channels) v_store_n(target + c, v_load_bf16_n(source + c, channels - c), channels - c);
   }
 }
 
@@ -76,13 +73,11 @@ static void KERNEL(finish_rows_bf16)(const float *sums, int64_t sums_stride, con
       if (bias) v = v + v_load(bias + c);
       v_store_bf16(target + c, v);
     }
-    for (; c < channels; c++) {
-      float value = bias ? source[c] + bias[c] : source[c];
-      uint32_t word;
-      memcpy(&word, &value, sizeof word);
-      uint32_t nearest = (word + 0x7FFFu + (word >> 16 & 1u)) >> 16;
-      uint32_t quiet = word >> 16 | 0x40u;
-      target[c] = (uint16_t)((word & 0x7FFFFFFFu) > 0x7F800000u ? quiet : nearest);
+    int64_t tail = channels - c;
+    if (tail > 0) {
+      vf32 v = v_load_n(source + c, tail);
+      if (bias) v = v + v_load_n(bias + c, tail);
+      v_store_bf16_n(target + c, v, tail);
     }
   }
 }

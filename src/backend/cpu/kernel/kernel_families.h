@@ -23,6 +23,8 @@
 #define KERNEL_UNROLL_TWICE _Pragma("GCC unroll 2")
 #endif
 
+#include "backend/cpu/kernel/elements_template.h" // before the others, which use it
+
 #include "backend/cpu/kernel/activation_slope_template.h"
 #include "backend/cpu/kernel/activation_template.h"
 #include "backend/cpu/kernel/depthwise_template.h"
@@ -33,8 +35,8 @@
 #include "backend/cpu/kernel/int_gemm_template.h" // after gather_gemm, whose tile it shares
 #include "backend/cpu/kernel/norm_template.h"
 #include "backend/cpu/kernel/outer_gemm_template.h"
-#include "backend/cpu/kernel/pool_template.h"
 #include "backend/cpu/kernel/row_gemm_template.h"
+#include "backend/cpu/kernel/row_lists_template.h"
 
 extern const lat__cpu_kernels KERNEL(lat__kernels);
 const lat__cpu_kernels KERNEL(lat__kernels) = {

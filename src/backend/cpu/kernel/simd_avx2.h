@@ -114,15 +114,17 @@ static inline vf32 v_load_bf16(const uint16_t *p) {
 static inline void v_store_f16(uint16_t *p, vf32 v) {
   _mm_storeu_si128((__m128i *)(void *)p, _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }
-static inline void v_store_bf16(uint16_t *p, vf32 v) {
+static inline __m128i v_to_bf16(vf32 v) {
   __m256i word = _mm256_castps_si256(v), high = _mm256_srli_epi32(word, 16);
   __m256i odd = _mm256_and_si256(high, _mm256_set1_epi32(1));
   __m256i nearest = _mm256_srli_epi32(_mm256_add_epi32(_mm256_add_epi32(word, odd), _mm256_set1_epi32(0x7FFF)), 16);
   __m256i quiet = _mm256_or_si256(high, _mm256_set1_epi32(0x40));
   __m256i is_nan = _mm256_castps_si256(_mm256_cmp_ps(v, v, _CMP_UNORD_Q));
   __m256i result = _mm256_blendv_epi8(nearest, quiet, is_nan);
-  __m128i packed = _mm_packus_epi32(_mm256_castsi256_si128(result), _mm256_extracti128_si256(result, 1));
-  _mm_storeu_si128((__m128i *)(void *)p, packed);
+  return _mm_packus_epi32(_mm256_castsi256_si128(result), _mm256_extracti128_si256(result, 1));
+}
+static inline void v_store_bf16(uint16_t *p, vf32 v) {
+  _mm_storeu_si128((__m128i *)(void *)p, v_to_bf16(v));
 }
 /// The first n of eight 16-bit lanes, in loads that may overlap: a memcpy of n bytes is a call.
 static inline __m128i v_load_u16_n(const uint16_t *p, int64_t n) {
@@ -161,6 +163,13 @@ static inline vf32 v_load_f16_n(const uint16_t *p, int64_t n) {
 }
 static inline void v_store_f16_n(uint16_t *p, vf32 v, int64_t n) {
   v_store_u16_n(p, _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC), n);
+}
+
+static inline vf32 v_load_bf16_n(const uint16_t *p, int64_t n) {
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(v_load_u16_n(p, n)), 16));
+}
+static inline void v_store_bf16_n(uint16_t *p, vf32 v, int64_t n) {
+  v_store_u16_n(p, v_to_bf16(v), n);
 }
 
 static inline float v_sum4(__m128 v) {

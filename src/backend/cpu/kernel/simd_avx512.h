@@ -108,13 +108,23 @@ static inline void v_store_f16_n(uint16_t *p, vf32 v, int64_t n) {
   _mm256_mask_storeu_epi16(p, v_mask_n(n), _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }
 
-static inline void v_store_bf16(uint16_t *p, vf32 v) {
+static inline vf32 v_load_bf16_n(const uint16_t *p, int64_t n) {
+  __m256i bits = _mm256_maskz_loadu_epi16(v_mask_n(n), p);
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
+}
+static inline __m256i v_to_bf16(vf32 v) {
   __m512i word = _mm512_castps_si512(v), high = _mm512_srli_epi32(word, 16);
   __m512i odd = _mm512_and_si512(high, _mm512_set1_epi32(1));
   __m512i nearest = _mm512_srli_epi32(_mm512_add_epi32(_mm512_add_epi32(word, odd), _mm512_set1_epi32(0x7FFF)), 16);
   __mmask16 is_nan = _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
   __m512i result = _mm512_mask_or_epi32(nearest, is_nan, high, _mm512_set1_epi32(0x40));
-  _mm256_storeu_si256((__m256i *)(void *)p, _mm512_cvtepi32_epi16(result));
+  return _mm512_cvtepi32_epi16(result);
+}
+static inline void v_store_bf16(uint16_t *p, vf32 v) {
+  _mm256_storeu_si256((__m256i *)(void *)p, v_to_bf16(v));
+}
+static inline void v_store_bf16_n(uint16_t *p, vf32 v, int64_t n) {
+  _mm256_mask_storeu_epi16(p, v_mask_n(n), v_to_bf16(v));
 }
 
 static inline float v_sum16(const vf32 *v) {

@@ -99,22 +99,16 @@ static inline vf32 v_relu(vf32 v) {
 static inline vf32 v_load_f16(const uint16_t *p) {
   return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p)));
 }
-static inline vf32 v_load_f16_n(const uint16_t *p, int64_t n) {
+/// The first n of four 16-bit lanes.
+static inline uint16x4_t v_load_u16_n(const uint16_t *p, int64_t n) {
   uint16x4_t words = vdup_n_u16(0);
-  if (n & 4) return v_load_f16(p);
+  if (n & 4) return vld1_u16(p);
   if (n > 0) words = vld1_lane_u16(p, words, 0);
   if (n > 1) words = vld1_lane_u16(p + 1, words, 1);
   if (n > 2) words = vld1_lane_u16(p + 2, words, 2);
-  return vcvt_f32_f16(vreinterpret_f16_u16(words));
+  return words;
 }
-static inline vf32 v_load_bf16(const uint16_t *p) {
-  return vreinterpretq_f32_u32(vshlq_n_u32(vmovl_u16(vld1_u16(p)), 16));
-}
-static inline void v_store_f16(uint16_t *p, vf32 v) {
-  vst1_u16(p, vreinterpret_u16_f16(vcvt_f16_f32(v)));
-}
-static inline void v_store_f16_n(uint16_t *p, vf32 v, int64_t n) {
-  uint16x4_t words = vreinterpret_u16_f16(vcvt_f16_f32(v));
+static inline void v_store_u16_n(uint16_t *p, uint16x4_t words, int64_t n) {
   if (n & 4) {
     vst1_u16(p, words);
     return;
@@ -123,13 +117,34 @@ static inline void v_store_f16_n(uint16_t *p, vf32 v, int64_t n) {
   if (n > 1) vst1_lane_u16(p + 1, words, 1);
   if (n > 2) vst1_lane_u16(p + 2, words, 2);
 }
+static inline vf32 v_load_f16_n(const uint16_t *p, int64_t n) {
+  return vcvt_f32_f16(vreinterpret_f16_u16(v_load_u16_n(p, n)));
+}
+static inline vf32 v_load_bf16(const uint16_t *p) {
+  return vreinterpretq_f32_u32(vshlq_n_u32(vmovl_u16(vld1_u16(p)), 16));
+}
+static inline void v_store_f16(uint16_t *p, vf32 v) {
+  vst1_u16(p, vreinterpret_u16_f16(vcvt_f16_f32(v)));
+}
+static inline void v_store_f16_n(uint16_t *p, vf32 v, int64_t n) {
+  v_store_u16_n(p, vreinterpret_u16_f16(vcvt_f16_f32(v)), n);
+}
 
-static inline void v_store_bf16(uint16_t *p, vf32 v) {
+static inline vf32 v_load_bf16_n(const uint16_t *p, int64_t n) {
+  return vreinterpretq_f32_u32(vshlq_n_u32(vmovl_u16(v_load_u16_n(p, n)), 16));
+}
+static inline uint16x4_t v_to_bf16(vf32 v) {
   uint32x4_t word = vreinterpretq_u32_f32(v), high = vshrq_n_u32(word, 16);
   uint32x4_t odd = vandq_u32(high, vdupq_n_u32(1));
   uint32x4_t nearest = vshrq_n_u32(vaddq_u32(vaddq_u32(word, odd), vdupq_n_u32(0x7FFF)), 16);
   uint32x4_t quiet = vorrq_u32(high, vdupq_n_u32(0x40));
-  vst1_u16(p, vmovn_u32(vbslq_u32(vceqq_f32(v, v), nearest, quiet)));
+  return vmovn_u32(vbslq_u32(vceqq_f32(v, v), nearest, quiet));
+}
+static inline void v_store_bf16(uint16_t *p, vf32 v) {
+  vst1_u16(p, v_to_bf16(v));
+}
+static inline void v_store_bf16_n(uint16_t *p, vf32 v, int64_t n) {
+  v_store_u16_n(p, v_to_bf16(v), n);
 }
 
 static inline float v_sum16(const vf32 *v) {

@@ -121,6 +121,10 @@ static inline vf32 v_load_bf16(const uint16_t *p) {
   return lat_bf16_to_f32(*p);
 }
 
+static inline vf32 v_load_bf16_n(const uint16_t *p, int64_t n) {
+  return n > 0 ? lat_bf16_to_f32(*p) : 0.0f;
+}
+
 /// float32 to binary16, nearest even.
 static inline void v_store_f16(uint16_t *p, vf32 v) {
   *p = lat_f32_to_f16(v);
@@ -132,6 +136,9 @@ static inline void v_store_f16_n(uint16_t *p, vf32 v, int64_t n) {
 /// float32 to bfloat16, nearest even; a NaN keeps its upper bits and becomes quiet.
 static inline void v_store_bf16(uint16_t *p, vf32 v) {
   *p = lat_f32_to_bf16(v);
+}
+static inline void v_store_bf16_n(uint16_t *p, vf32 v, int64_t n) {
+  if (n > 0) *p = lat_f32_to_bf16(v);
 }
 
 /// Sixteen lanes added up: the upper half to the lower half, until one is left.
