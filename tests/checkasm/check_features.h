@@ -217,3 +217,41 @@ static void check_sum_lists(const checker *c) {
 static void check_max_lists(const checker *c) {
   check_lists(c, true, "max_lists");
 }
+
+static void check_join_rows(const checker *c) {
+  enum { N_ROWS = 11, N_X = 5 };
+  static const lat_dtype dtypes[3] = {LAT_DTYPE_F32, LAT_DTYPE_F16, LAT_DTYPE_BF16};
+  for (int64_t channels = 1; channels <= 3 * c->level->lanes + 2; channels++) {
+    for (int form = 0; form < 60; form++) {
+      lat_dtype lhs = dtypes[form % 3], rhs = form & 1 ? lhs : dtypes[form / 3 % 3];
+      lat_dtype out = lhs == rhs ? lhs : LAT_DTYPE_F32;
+      int32_t *rows[2];
+      for (int side = 0; side < 2; side++) {
+        rows[side] = guarded_alloc(N_ROWS * sizeof(int32_t));
+        for (int r = 0; r < N_ROWS; r++) rows[side][r] = (int32_t)random_below(N_X + 1) - 1;
+      }
+      bool lhs_taken = form & 2, rhs_taken = form & 4;
+      lat__join_args args = {.op = (lat__join_op)(form % 5),
+                             .lhs_dtype = lhs,
+                             .rhs_dtype = rhs,
+                             .dtype_out = out,
+                             .lhs = random_elements(lhs, (lhs_taken ? N_X : N_ROWS) * channels, false),
+                             .rhs = random_elements(rhs, (rhs_taken ? N_X : N_ROWS) * channels, false),
+                             .lhs_rows = lhs_taken ? rows[0] : NULL,
+                             .rhs_rows = rhs_taken ? rows[1] : NULL,
+                             .lhs_fill = form % 7 == 0 ? NAN : 0.5f,
+                             .rhs_fill = -0.0f,
+                             .n_rows = N_ROWS,
+                             .channels = channels};
+      size_t bytes = (size_t)(N_ROWS * channels) * lat_dtype_bytes(out);
+      void *expected = guarded_output(bytes, 64), *got = guarded_output(bytes, 0);
+      args.y = expected;
+      c->scalar->join_rows(&args);
+      args.y = got;
+      c->level->join_rows(&args);
+      assert_same_bytes("join_rows", got, expected, bytes);
+      guarded_check("join_rows");
+      guarded_free_all();
+    }
+  }
+}

@@ -9,8 +9,8 @@
 #include "core/checked.h"
 #include "core/thread.h"
 
-#define TILE 1024
 #define GRAIN_ELEMENTS 16384
+#define PREFETCH_AHEAD 8
 
 /// One operand: its rows, which of them to take, and how wide they are.
 typedef struct join_side {
@@ -28,59 +28,48 @@ typedef struct join_job {
   int64_t row_channels; ///< of y
 } join_job;
 
-/// Elements [first, first + n) of the row that stands at row r of the join, as float32; n is at most TILE.
-static const float *side_values(const lat__cpu_kernels *kernels, const join_side *side, int64_t r, int64_t first,
-                                int64_t n, float *scratch) {
-  int64_t row = side->rows ? side->rows[r] : r;
-  if (row >= 0) return lat__cpu_widen(kernels, side->dtype, side->x, row * side->channels + first, n, scratch);
-  for (int64_t i = 0; i < n; i++) scratch[i] = side->fill;
-  return scratch;
+static const void *element_at(const void *x, lat_dtype dtype, int64_t element) {
+  return (const char *)x + (size_t)element * lat_dtype_bytes(dtype);
 }
 
-static inline float larger(float a, float b) { // NaN wins
-  return a != a || a > b ? a : b;
-}
-
-static inline float smaller(float a, float b) { // NaN wins
-  return a != a || a < b ? a : b;
-}
-
-static void combine(lat__binary op, const float *a, const float *b, int64_t n, float *y) {
+static lat__join_op kernel_op(lat__binary op) {
   switch (op) {
   case LAT__BINARY_ADD:
-    for (int64_t i = 0; i < n; i++) y[i] = a[i] + b[i];
-    return;
+    return LAT__JOIN_ADD;
   case LAT__BINARY_SUB:
-    for (int64_t i = 0; i < n; i++) y[i] = a[i] - b[i];
-    return;
+    return LAT__JOIN_SUB;
   case LAT__BINARY_MUL:
-    for (int64_t i = 0; i < n; i++) y[i] = a[i] * b[i];
-    return;
+    return LAT__JOIN_MUL;
   case LAT__BINARY_MAXIMUM:
-    for (int64_t i = 0; i < n; i++) y[i] = larger(a[i], b[i]);
-    return;
+    return LAT__JOIN_MAX;
   case LAT__BINARY_MINIMUM:
-    for (int64_t i = 0; i < n; i++) y[i] = smaller(a[i], b[i]);
-    return;
+    return LAT__JOIN_MIN;
   }
+  return LAT__JOIN_ADD;
 }
 
+/// Rows [begin, end), or elements where row meets row: then all of them are one row.
 static void binary_range(void *arg, int64_t begin, int64_t end, int worker) {
   const join_job *job = arg;
   const lat__join_desc *desc = job->desc;
-  float lhs_tile[TILE], rhs_tile[TILE], result[TILE];
+  const join_side *lhs = &job->lhs, *rhs = &job->rhs;
+  const bool flat = !lhs->rows && !rhs->rows;
+  const int64_t step = flat ? 1 : job->row_channels;
   (void)worker;
-  for (int64_t r = begin; r < end; r++) {
-    for (int64_t c = 0; c < job->row_channels; c += TILE) {
-      int64_t n = lat__min_i64(TILE, job->row_channels - c);
-      int64_t first = r * job->row_channels + c;
-      const float *a = side_values(job->kernels, &job->lhs, r, c, n, lhs_tile);
-      const float *b = side_values(job->kernels, &job->rhs, r, c, n, rhs_tile);
-      float *y = lat__cpu_target(desc->dtype_out, desc->y, first, result);
-      combine(desc->op, a, b, n, y);
-      lat__cpu_narrow(job->kernels, desc->dtype_out, y, n, desc->y, first);
-    }
-  }
+  job->kernels->join_rows(
+      &(lat__join_args){.op = kernel_op(desc->op),
+                        .lhs_dtype = lhs->dtype,
+                        .rhs_dtype = rhs->dtype,
+                        .dtype_out = desc->dtype_out,
+                        .lhs = lhs->rows ? lhs->x : element_at(lhs->x, lhs->dtype, begin * step),
+                        .rhs = rhs->rows ? rhs->x : element_at(rhs->x, rhs->dtype, begin * step),
+                        .lhs_rows = lhs->rows ? lhs->rows + begin : NULL,
+                        .rhs_rows = rhs->rows ? rhs->rows + begin : NULL,
+                        .lhs_fill = lhs->fill,
+                        .rhs_fill = rhs->fill,
+                        .n_rows = flat ? 1 : end - begin,
+                        .channels = flat ? end - begin : job->row_channels,
+                        .y = (char *)desc->y + (size_t)(begin * step) * lat_dtype_bytes(desc->dtype_out)});
 }
 
 /// Puts one operand's part of row r at elements [first, first + channels) of y.
@@ -93,52 +82,60 @@ static void copy_part(const join_job *job, const join_side *side, int64_t r, int
   if (row < 0) {
     memset(target, 0, (size_t)side->channels * bytes);
   } else if (side->dtype == desc->dtype_out) {
-    memcpy(target, (const char *)side->x + (size_t)(row * side->channels) * bytes, (size_t)side->channels * bytes);
+    lat__cpu_copy_row(element_at(side->x, side->dtype, row * side->channels), (size_t)side->channels * bytes, target);
   } else { // the promotion of unlike dtypes is float32
     (void)lat__cpu_widen(job->kernels, side->dtype, side->x, row * side->channels, side->channels,
                          (float *)desc->y + first);
   }
 }
 
+/// Fetches the row that stands at row r of the join.
+static void prefetch_part(const join_side *side, int64_t r) {
+  int64_t row = side->rows ? side->rows[r] : -1;
+  size_t row_bytes = (size_t)side->channels * lat_dtype_bytes(side->dtype);
+  if (row < 0) return;
+  const char *x = element_at(side->x, side->dtype, row * side->channels);
+  for (size_t at = 0; at < row_bytes; at += 64) __builtin_prefetch(x + at);
+}
+
 static void cat_range(void *arg, int64_t begin, int64_t end, int worker) {
   const join_job *job = arg;
   (void)worker;
   for (int64_t r = begin; r < end; r++) {
+    if (r + PREFETCH_AHEAD < end) {
+      prefetch_part(&job->lhs, r + PREFETCH_AHEAD);
+      prefetch_part(&job->rhs, r + PREFETCH_AHEAD);
+    }
     copy_part(job, &job->lhs, r, r * job->row_channels);
     copy_part(job, &job->rhs, r, r * job->row_channels + job->lhs.channels);
   }
 }
 
-static lat_status join(lat_context *context, const lat__join_desc *desc, int64_t row_channels, lat__range_fn fn) {
-  join_job job = {.desc = desc,
-                  .kernels = lat__cpu_kernels_for(context),
-                  .lhs = {desc->lhs, desc->lhs_rows, desc->lhs_channels, desc->lhs_dtype, desc->lhs_fill},
-                  .rhs = {desc->rhs, desc->rhs_rows, desc->rhs_channels, desc->rhs_dtype, desc->rhs_fill},
-                  .row_channels = row_channels};
-  if (desc->n_rows == 0 || row_channels == 0) return LAT_STATUS_OK;
-  assert(desc->y != desc->lhs && desc->y != desc->rhs);
-  lat__parallel_for(context, desc->n_rows, lat__max_i64(1, GRAIN_ELEMENTS / row_channels), fn, &job);
-  return LAT_STATUS_OK;
+static join_job make_job(lat_context *context, const lat__join_desc *desc, int64_t row_channels) {
+  assert(desc->n_rows == 0 || row_channels == 0 || (desc->y != desc->lhs && desc->y != desc->rhs));
+  return (join_job){.desc = desc,
+                    .kernels = lat__cpu_kernels_for(context),
+                    .lhs = {desc->lhs, desc->lhs_rows, desc->lhs_channels, desc->lhs_dtype, desc->lhs_fill},
+                    .rhs = {desc->rhs, desc->rhs_rows, desc->rhs_channels, desc->rhs_dtype, desc->rhs_fill},
+                    .row_channels = row_channels};
 }
 
 lat_status lat__cpu_join_binary(lat_context *context, const lat__join_desc *desc) {
-  lat__join_desc flat = *desc;
-  int64_t count = desc->n_rows * desc->lhs_channels;
-  if (desc->lhs_rows || desc->rhs_rows) return join(context, desc, desc->lhs_channels, binary_range);
-  // Row meets row: the whole arrays as rows of one tile, and what is left as a short one.
-  flat.lhs_channels = flat.rhs_channels = TILE;
-  flat.n_rows = count / TILE;
-  lat_status status = join(context, &flat, TILE, binary_range);
-  if (status || count % TILE == 0) return status;
-  int64_t first = count - count % TILE;
-  flat.lhs = (const char *)desc->lhs + (size_t)first * lat_dtype_bytes(desc->lhs_dtype);
-  flat.rhs = (const char *)desc->rhs + (size_t)first * lat_dtype_bytes(desc->rhs_dtype);
-  flat.y = (char *)desc->y + (size_t)first * lat_dtype_bytes(desc->dtype_out);
-  flat.lhs_channels = flat.rhs_channels = count % TILE;
-  flat.n_rows = 1;
-  return join(context, &flat, count % TILE, binary_range);
+  join_job job = make_job(context, desc, desc->lhs_channels);
+  if (desc->n_rows == 0 || desc->lhs_channels == 0) return LAT_STATUS_OK;
+  if (desc->lhs_rows || desc->rhs_rows) {
+    int64_t grain = lat__max_i64(1, GRAIN_ELEMENTS / desc->lhs_channels);
+    lat__parallel_for(context, desc->n_rows, grain, binary_range, &job);
+  } else {
+    lat__parallel_for(context, desc->n_rows * desc->lhs_channels, GRAIN_ELEMENTS, binary_range, &job);
+  }
+  return LAT_STATUS_OK;
 }
 
 lat_status lat__cpu_join_cat(lat_context *context, const lat__join_desc *desc) {
-  return join(context, desc, desc->lhs_channels + desc->rhs_channels, cat_range);
+  int64_t row_channels = desc->lhs_channels + desc->rhs_channels;
+  join_job job = make_job(context, desc, row_channels);
+  if (desc->n_rows == 0 || row_channels == 0) return LAT_STATUS_OK;
+  lat__parallel_for(context, desc->n_rows, lat__max_i64(1, GRAIN_ELEMENTS / row_channels), cat_range, &job);
+  return LAT_STATUS_OK;
 }

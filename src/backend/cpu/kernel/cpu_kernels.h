@@ -118,6 +118,19 @@ typedef struct lat__row_lists_args {
   void *y;                  ///< rows of `channels`
 } lat__row_lists_args;
 
+typedef enum lat__join_op { LAT__JOIN_ADD, LAT__JOIN_SUB, LAT__JOIN_MUL, LAT__JOIN_MAX, LAT__JOIN_MIN } lat__join_op;
+
+/// Rows of two operands to combine.
+typedef struct lat__join_args {
+  lat__join_op op;
+  lat_dtype lhs_dtype, rhs_dtype, dtype_out;
+  const void *lhs, *rhs;
+  const int32_t *lhs_rows, *rhs_rows; ///< (n_rows,): -1 for a missing row; NULL: row r
+  float lhs_fill, rhs_fill;           ///< what missing rows are made of
+  int64_t n_rows, channels;
+  void *y; ///< (n_rows, channels)
+} lat__join_args;
+
 /// Outer products of a pair list. Rows are `*_stride` floats apart.
 typedef struct lat__outer_gemm_args {
   const float *x;

@@ -33,6 +33,7 @@
 #include "backend/cpu/kernel/fma_peak_template.h"
 #include "backend/cpu/kernel/gather_gemm_template.h"
 #include "backend/cpu/kernel/int_gemm_template.h" // after gather_gemm, whose tile it shares
+#include "backend/cpu/kernel/join_template.h"
 #include "backend/cpu/kernel/norm_template.h"
 #include "backend/cpu/kernel/outer_gemm_template.h"
 #include "backend/cpu/kernel/row_gemm_template.h"
