@@ -162,8 +162,10 @@ static const char purpose[] =
     "A value may be a list; every combination is measured. `limits` measures float32 multiply-adds and copies.\n";
 
 static const char notes[] =
-    "operators: conv3d, subm_conv3d, conv_transpose3d, linear, pool3d, global_pool, relu, gelu, batch_norm,\n"
-    "           layer_norm, rms_norm, sparse_add, sparse_cat, voxelize, devoxelize, relation, radius, knn, network\n"
+    "operators: conv3d, subm_conv3d, conv_transpose3d, linear, pool3d, global_pool, relu, gelu, activation,\n"
+    "           batch_norm, layer_norm, rms_norm, sparse_add, sparse_cat, voxelize, devoxelize, relation, radius, "
+    "knn,\n"
+    "           network\n"
     "keys:      cin, cout, groups, k, s, p, d (3 or 3x1x5), mode, radius, neighbors, type (f32, f16, bf16),\n"
     "           weights (f32, f16, bf16, int8, int4), grad (x, weight), scene (random, street, cpu_lidar, "
     "cpu_indoor),\n"

@@ -39,7 +39,12 @@ static lat_status add_operand_bytes(const problem_case *self, const lat_tensor *
   return LAT_STATUS_OK;
 }
 
-/// The least a run has to read and write: features in and out, 16 bytes a coordinate row, 12 bytes a point, 8 bytes an
+/// Statistics of all rows are known when the last one was read; then every row is read again.
+static bool reads_twice(const problem *item) {
+  return item->op == PROBLEM_BATCH_NORM && item->mode == PROBLEM_STATISTICS_OWN;
+}
+
+/// The least a run has to read and write: features in (batch norm with its own statistics: twice) and out, 16 bytes a coordinate row, 12 bytes a point, 8 bytes an
 /// edge (two rows).
 static lat_status find_least_bytes(const problem_case *self, const problem_result *output, bench_result *result) {
   const problem *item = &self->item;
@@ -54,6 +59,7 @@ static lat_status find_least_bytes(const problem_case *self, const problem_resul
     if (!status) status = add_operand_bytes(self, self->other, output->tensor, &bytes);
   } else {
     bytes += feature_bytes(item, result->n_in, item->c_in);
+    if (reads_twice(item)) bytes += feature_bytes(item, result->n_in, item->c_in);
   }
   int64_t channels = output->tensor ? lat_tensor_channels(output->tensor) : item->c_in;
   bytes += feature_bytes(item, result->n_out, channels);

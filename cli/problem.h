@@ -22,6 +22,7 @@ typedef enum problem_op {
   PROBLEM_GLOBAL_POOL,
   PROBLEM_RELU,
   PROBLEM_GELU,
+  PROBLEM_ACTIVATION, ///< any other, by its mode
   PROBLEM_BATCH_NORM,
   PROBLEM_LAYER_NORM,
   PROBLEM_RMS_NORM,
@@ -70,6 +71,9 @@ typedef enum problem_transpose {
   PROBLEM_TRANSPOSE_TARGET,     ///< from the scene's set divided by the stride, onto the scene's rows
   PROBLEM_TRANSPOSE_INVERSE     ///< the same sets, over the relation of the convolution that goes down
 } problem_transpose;
+
+/// Where batch_norm takes mean and variance from: its own rows, or the caller, as a network that is trained does.
+typedef enum problem_statistics { PROBLEM_STATISTICS_OWN, PROBLEM_STATISTICS_GIVEN } problem_statistics;
 
 /// Whether a network runs norms, sums and activations in the pass of a convolution.
 typedef enum problem_fusion { PROBLEM_FUSION_ON, PROBLEM_FUSION_OFF } problem_fusion;

@@ -351,6 +351,10 @@ static lat_status run_norm(const problem_case *self, lat_tensor **out) {
   opts.weight = &scale;
   if (self->item.op == PROBLEM_RMS_NORM) return lat_rms_norm(self->context, self->x, &opts, out);
   opts.bias = &shift;
+  if (self->item.op == PROBLEM_BATCH_NORM && self->item.mode == PROBLEM_STATISTICS_GIVEN) {
+    opts.mean = &shift;
+    opts.var = &scale;
+  }
   return self->item.op == PROBLEM_BATCH_NORM ? lat_batch_norm(self->context, self->x, &opts, out)
                                              : lat_layer_norm(self->context, self->x, &opts, out);
 }
@@ -416,6 +420,8 @@ lat_status problem_case_run(const problem_case *self, problem_result *out) {
     return lat_relu(self->context, self->x, &out->tensor);
   case PROBLEM_GELU:
     return lat_gelu(self->context, self->x, (lat_gelu_approx)item->mode, &out->tensor);
+  case PROBLEM_ACTIVATION:
+    return lat_activation(self->context, self->x, (lat_activation_kind)item->mode, NULL, &out->tensor);
   case PROBLEM_BATCH_NORM:
   case PROBLEM_LAYER_NORM:
   case PROBLEM_RMS_NORM:

@@ -41,6 +41,15 @@ static const named_value pool_modes[] = {
     {"sum", LAT_POOL_SUM}, {"max", LAT_POOL_MAX}, {"avg", LAT_POOL_AVG}, {NULL, 0}};
 static const named_value gelu_modes[] = {
     {"none", LAT_GELU_NONE}, {"tanh", LAT_GELU_TANH}, {"fast", LAT_GELU_FAST}, {NULL, 0}};
+static const named_value activation_modes[] = {{"sigmoid", LAT_ACTIVATION_SIGMOID},
+                                               {"silu", LAT_ACTIVATION_SILU},
+                                               {"tanh", LAT_ACTIVATION_TANH},
+                                               {"leaky_relu", LAT_ACTIVATION_LEAKY_RELU},
+                                               {"softplus", LAT_ACTIVATION_SOFTPLUS},
+                                               {"exp", LAT_ACTIVATION_EXP},
+                                               {NULL, 0}};
+static const named_value batch_norm_modes[] = {
+    {"own", PROBLEM_STATISTICS_OWN}, {"given", PROBLEM_STATISTICS_GIVEN}, {NULL, 0}};
 static const named_value join_modes[] = {{"inner", LAT_JOIN_INNER},
                                          {"left", LAT_JOIN_LEFT},
                                          {"right", LAT_JOIN_RIGHT},
@@ -82,7 +91,10 @@ static const op_rule ops[PROBLEM_N_OPS] = {
                              LAT_POOL_SUM, 1, 1},
     [PROBLEM_RELU] = {"relu", KEYS_FEATURE, KEY_CIN | KEY_TYPE, NULL, 0, 1, 1},
     [PROBLEM_GELU] = {"gelu", KEYS_FEATURE | KEY_MODE, KEY_CIN | KEY_MODE | KEY_TYPE, gelu_modes, LAT_GELU_NONE, 1, 1},
-    [PROBLEM_BATCH_NORM] = {"batch_norm", KEYS_FEATURE, KEY_CIN | KEY_TYPE, NULL, 0, 1, 1},
+    [PROBLEM_ACTIVATION] = {"activation", KEYS_FEATURE | KEY_MODE, KEY_CIN | KEY_MODE | KEY_TYPE, activation_modes,
+                            LAT_ACTIVATION_SILU, 1, 1},
+    [PROBLEM_BATCH_NORM] = {"batch_norm", KEYS_FEATURE | KEY_MODE, KEY_CIN | KEY_TYPE, batch_norm_modes,
+                            PROBLEM_STATISTICS_OWN, 1, 1},
     [PROBLEM_LAYER_NORM] = {"layer_norm", KEYS_FEATURE, KEY_CIN | KEY_TYPE, NULL, 0, 1, 1},
     [PROBLEM_RMS_NORM] = {"rms_norm", KEYS_FEATURE, KEY_CIN | KEY_TYPE, NULL, 0, 1, 1},
     [PROBLEM_SPARSE_ADD] = {"sparse_add", KEYS_FEATURE | KEY_MODE, KEY_CIN | KEY_MODE | KEY_TYPE, join_modes,

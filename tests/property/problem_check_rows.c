@@ -17,6 +17,10 @@ static void normalize(const problem_case *self, const double *x, int64_t n, doub
   lat_array_view scale_view = lat_array_as_view(self->scale), shift_view = lat_array_as_view(self->bias);
   double *scale = check_doubles(&scale_view), *shift = check_doubles(&shift_view);
   ref_norm norm = {.n_rows = n, .channels = self->item.c_in, .weight = scale, .bias = shift, .eps = 1e-5};
+  if (self->item.mode == PROBLEM_STATISTICS_GIVEN) {
+    norm.mean = shift;
+    norm.var = scale;
+  }
   if (self->item.op == PROBLEM_BATCH_NORM) ref_batch_norm(&norm, x, y);
   if (self->item.op == PROBLEM_LAYER_NORM) ref_layer_norm(&norm, x, y);
   norm.bias = NULL;
@@ -37,6 +41,10 @@ void check_feature(const problem_case *self, const problem_result *result, char 
     for (int64_t i = 0; i < n * item->c_in; i++) {
       y[i] = item->op == PROBLEM_RELU ? ref_relu(values[i]) : ref_gelu(values[i], item->mode);
     }
+  } else if (item->op == PROBLEM_ACTIVATION) {
+    const ref_activation activation = {item->mode, (double)0.01f, 1.0, 20.0};
+    slack = 1e-6;
+    for (int64_t i = 0; i < n * item->c_in; i++) y[i] = ref_activation_value(&activation, values[i]);
   } else {
     normalize(self, values, n, y);
   }

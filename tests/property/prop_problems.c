@@ -179,6 +179,7 @@ static void test_checks_find_wrong_results(void **state) {
                                       "relu:n=5,cin=2",
                                       "layer_norm:n=5,cin=4",
                                       "gelu:n=8,cin=1",
+                                      "activation:n=8,cin=1",
                                       "pool3d:n=30,cin=2",
                                       "sparse_add:n=10,cin=2",
                                       "global_pool:n=10,mode=avg",
