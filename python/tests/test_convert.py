@@ -137,3 +137,26 @@ def test_pickles_are_not_run(tmp_path):
     with pytest.raises(ValueError, match="names 'posix system'"):
         lattice.convert(tmp_path / "evil.pt", described("spconv2"))
     assert not marker.exists()
+
+
+@pytest.mark.parametrize("fold", [0, 2, None])
+def test_dense_output(fold, tmp_path):
+    """A bird's-eye array comes out as one array, in spconv's order."""
+    said = described("spconv2")
+    said.update(shape=[6, 4, 3], axes="zyx")
+    said["layers"].append({"type": "to_dense", "name": "bev", "fold": fold})
+    done = lattice.convert(checkpoint(tmp_path), said, out=tmp_path / "artifact")
+    assert done.errors["bev"] == done.errors[""] == 0.0
+    coords = np.array([[0, 1, 2, 0], [0, 5, 0, 2]], dtype=np.int32)
+    feats = np.array([[1, 2], [3, -1]], dtype=np.float32)
+    got = np.asarray(artifact.load_lattice_program(tmp_path / "artifact")(coords, feats, np.array([2], dtype=np.int32)))
+    dense, _ = kernels("spconv2")
+    expected = np.zeros((1, 4, 3, 2, 3), dtype=np.float32)
+    for (_, a, b, c), row in zip(coords, feats):
+        for k0, k1 in np.ndindex(3, 2):
+            place, rest = divmod(np.array([a + 1 - k0, b - k1]), 2)
+            if not rest.any() and (place >= 0).all() and (place < (3, 2)).all():
+                expected[0, :, place[0], place[1], c] += dense[:, k0, k1, 0] @ row
+    if fold is not None:
+        expected = np.moveaxis(expected, 2 + fold, 2).reshape(1, -1, *np.delete([3, 2, 3], fold))
+    np.testing.assert_array_equal(got, expected)

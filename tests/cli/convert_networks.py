@@ -2,9 +2,11 @@
 
 import array
 import itertools
+import math
 import os
 import random
 import subprocess
+import tempfile
 
 from convert_support import (
     LIBRARIES,
@@ -17,6 +19,7 @@ from convert_support import (
     expect,
     graph_of,
     in_layout,
+    norm,
     path,
     refused,
     run_artifact,
@@ -26,6 +29,7 @@ from convert_support import (
 
 import torch_zip
 from _convert.checkpoint_converter import convert, read_checkpoint
+from _convert.golden_replay import Cloud, arrays_of
 from _convert.safetensors_file import read_safetensors, write_safetensors
 
 
@@ -185,4 +189,135 @@ def case_floor_rules():
         "uncentred taps",
         "no operation says less",
         lambda: convert(read_checkpoint(path("floor.pt")), description, None, None),
+    )
+
+
+def case_crosses_and_channels():
+    """MinkowskiEngine's HYPER_CROSS (the centre, then each axis up and down) and its channelwise kernels."""
+    sizes, c_in, c_out = (5, 3, 1), 3, 2
+    cross = [(2, 1, 0), (3, 1, 0), (4, 1, 0), (0, 1, 0), (1, 1, 0), (2, 2, 0), (2, 0, 0)]
+    source = random.Random(8)
+    for kind, stride, channelwise in itertools.product(("subm", "conv"), ((1, 1, 1), (2, 2, 1)), (False, True)):
+        if kind == "subm" and stride != (1, 1, 1):
+            continue
+        outs = c_in if channelwise else c_out
+        kernel = {place: 0.0 for place in itertools.product(range(outs), range(c_in), *(range(size) for size in sizes))}
+        numbers = []
+        for digits in cross:
+            for ci, co in itertools.product(range(c_in), range(outs)):
+                if channelwise and ci != co:
+                    continue
+                kernel[(co, ci, *digits)] = float(source.randint(1, 99))
+                numbers.append(kernel[(co, ci, *digits)])
+        shape = (7, c_in) if channelwise else (7, c_in, c_out)
+        torch_zip.write_checkpoint(path("cross.pt"), {"c.kernel": (shape, numbers)})
+        layer = {"type": kind, "name": "c", "kernel": list(sizes), "region": "cross", "channelwise": channelwise}
+        if kind == "conv":
+            layer["stride"] = list(stride)
+        description = {"library": "minkowski", "channels": c_in, "layers": [layer]}
+        conversion = convert(read_checkpoint(path("cross.pt")), description, path("cross"), RUN)
+        x = cloud(c_in)
+        dense = dense_convolution(x, kernel, outs, sizes, stride, (2, 1, 0))
+        cells = {(c[0], *(c[i + 1] // stride[i] for i in range(3))) for c in x}
+        expected = {cell: dense.get(cell, [0.0] * outs) for cell in cells}
+        what = f"cross {kind} {stride} {channelwise}"
+        expect(what, run_artifact(path("cross"), x, False) == expected)
+        expect(f"{what}: no error", set(conversion.errors.values()) == {0.0})
+        expect(f"{what}: groups", ("groups = 3" in graph_of(path("cross"))) == channelwise)
+    layer.update(kernel=[5, 2, 1])
+    refused("even cross", "a cross has odd sizes", lambda: convert({}, description, None, None))
+    layer.update(kernel=[3, 3, 1])
+    refused(
+        "other cross",
+        "expected (5, 3) of minkowski",
+        lambda: convert(read_checkpoint(path("cross.pt")), description, None, None),
+    )
+    layer.update(region="ball")
+    refused("region", "expected one of cube, cross", lambda: convert({}, description, None, None))
+    layer.update(region="cube", channelwise=1)
+    refused("channelwise", "channelwise: got 1", lambda: convert({}, description, None, None))
+    layer.update(channelwise=True)
+    refused(
+        "spconv",
+        "spconv2 has no such kernels",
+        lambda: convert({}, {**description, "library": "spconv2", "axes": "xyz"}, None, None),
+    )
+
+
+def case_dense_output():
+    """VoxelBackBone8x's end: an array (B, C D0, D1, D2), or (B, C, D0, D1, D2)."""
+    for axes, fold in itertools.product(("xyz", "zyx"), (0, 1, 2, None)):
+        tensors, description = detection(axes)
+        description["layers"].append({"type": "to_dense", "name": "bev", "fold": fold})
+        torch_zip.write_checkpoint(path("dense.pt"), tensors)
+        conversion = convert(read_checkpoint(path("dense.pt")), description, path("dense"), RUN)
+        expect(f"to_dense {axes} {fold}: replayed", conversion.errors["bev"] == 0.0 and conversion.errors[""] < 1e-6)
+        x = cloud(2)
+        with tempfile.TemporaryDirectory() as work:
+            for file in ("graph.mlir", "weights.safetensors"):
+                os.symlink(os.path.join(path("dense"), file), os.path.join(work, file))
+            got = RUN(work, arrays_of("x", Cloud(x, (1, 1, 1))))["output"]
+            values = got.values()
+        # a: (11, 8, 6) -> (5, 4, 3); b: -> (2, 4, 3)
+        shapes = {0: (6, 4, 3), 1: (12, 2, 3), 2: (9, 2, 4), None: (3, 2, 4, 3)}
+        expect(f"to_dense {axes} {fold}: shape {got.shape}", got.shape[1:] == shapes[fold])
+        expect(f"to_dense {axes} {fold}: some cells", any(values) and not all(values))
+    refused(
+        "last",
+        "to_dense is the last layer",
+        lambda: convert({}, {**description, "layers": [description["layers"][-1], {"type": "relu"}]}, None, None),
+    )
+    description["layers"][-1]["fold"] = 3
+    refused("fold", "fold: got 3, expected 0, 1 or 2", lambda: convert({}, description, None, None))
+    description["layers"][-1]["fold"] = 0
+    refused(
+        "no grid",
+        "'shape' is needed for layer bev",
+        lambda: convert(read_checkpoint(path("dense.pt")), {**description, "shape": None}, None, None),
+    )
+
+
+def case_birds_eye():
+    """VoxelNeXt's end: three strides on one, summed over the first axis, then convolutions of two axes."""
+    source = random.Random(12)
+
+    def weights(*shape):
+        return shape, [source.uniform(-1, 1) for _ in range(math.prod(shape))]
+
+    tensors = {
+        "a.weight": weights(3, 3, 3, 3, 2),
+        "b.weight": weights(3, 3, 3, 3, 3),
+        "c.weight": weights(3, 3, 3, 3, 3),
+    }
+    tensors.update({"out.weight": weights(4, 3, 3, 3), "shared.weight": weights(4, 3, 3, 4), "shared.bias": weights(4)})
+    tensors.update(norm("bn", 4, source))
+    half = {"type": "conv", "stride": 2, "padding": 1}
+    layers = [
+        {**half, "name": "a"},
+        {**half, "name": "b"},
+        {**half, "name": "c"},
+        {"type": "bev", "name": "flat", "from": "a", "with": ["b", "c"]},
+        {"type": "conv", "name": "out", "padding": [0, 1, 1]},
+        {"type": "batch_norm", "name": "bn", "eps": 1e-3},
+        {"type": "relu"},
+        {"type": "subm", "name": "shared"},
+    ]
+    for axes, shape in itertools.product(("xyz", "zyx"), ([9, 8, 6], [8, 8, 6])):
+        description = {"library": "spconv2", "axes": axes, "channels": 2, "shape": shape, "layers": layers}
+        torch_zip.write_checkpoint(path("next.pt"), tensors)
+        conversion = convert(read_checkpoint(path("next.pt")), description, path("next"), RUN)
+        expect(f"bev {axes} {shape}: alone", conversion.errors["flat"] == 0.0)
+        expect(f"bev {axes} {shape}: whole network", conversion.errors[""] < 1e-6)
+        rows = run_artifact(path("next"), cloud(2), axes == "zyx")
+        expect(f"bev {axes} {shape}: one layer of cells", rows and {cell[1] for cell in rows} == {0})
+    narrow = [*layers[:2], {**half, "name": "c", "from": "a"}, {**layers[3], "from": "b", "with": ["a"]}]
+    refused(
+        "finer rows",
+        "flat: a has the stride (2, 2, 2), expected multiples of (4, 4, 4)",
+        lambda: convert(read_checkpoint(path("next.pt")), {**description, "layers": narrow}, None, None),
+    )
+    refused(
+        "no grid",
+        "'shape' is needed for layer flat",
+        lambda: convert(read_checkpoint(path("next.pt")), {**description, "shape": None}, None, None),
     )

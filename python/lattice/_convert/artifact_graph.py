@@ -37,7 +37,8 @@ class GraphWriter:
         self.version = 3 if zyx else 2
         self.lines: List[str] = []
         self.inputs: List[str] = []
-        self.outputs: List[Tuple[str, str]] = []
+        self.outputs: List[Tuple[str, str, str]] = []  # name, value, type
+        self.types: Dict[str, str] = {}  # of layers that are not sparse
         self.names: Dict[str, str] = {}
         self.arguments: List[str] = []
         self.values: Dict[str, Tuple[str, int]] = {}  # layer: value, channels
@@ -108,6 +109,9 @@ class GraphWriter:
             self.version = 3
             attributes += ", support = #lattice.support<reach>"
             attributes += f", bounds = {self.triple(layer.bounds)}" if layer.bounds else ""
+        if step.channelwise and layer.c_out > 1:
+            self.version = 3
+            attributes += f", groups = {layer.c_out}"
         names = {
             "subm": "subm_conv3d",
             "conv": "conv3d",
@@ -152,41 +156,73 @@ class GraphWriter:
         )
         return self.call(layer.step.name, "sparse.binary", operands, attributes, SPARSE)
 
+    def bev(self, layer: Layer) -> str:
+        """Rows put together and summed, then summed along an axis."""
+        name, self.version = layer.step.name, 3
+        operands = [(self.values[source][0], SPARSE) for source in layer.sources]
+        value = self.call(f"{name}_rows", "concat_reduce", operands, "duplicates = #lattice.duplicates<sum>", SPARSE)
+        size = [1, 1, 1]
+        size[layer.step.axis] = layer.height
+        window = self.triple((size[0], size[1], size[2]))
+        attributes = (
+            f"mode = #lattice.pool_mode<sum>, kernel_size = {window}, stride = {window}, "
+            f"padding = array<i64: 0, 0, 0>, dilation = array<i64: 1, 1, 1>"
+        )
+        return self.call(name, "pool3d", [(value, SPARSE)], attributes, SPARSE)
+
+    def dense(self, layer: Layer) -> str:
+        """(B, C, axes in the library's order), or with an axis folded into the channels."""
+        assert layer.cells is not None
+        self.version = 3
+        fold = layer.step.axis
+        axis = "none" if fold < 0 else ("zyx" if self.zyx else "xyz")[fold]
+        kind = f"tensor<{'?x' * (5 if fold < 0 else 4)}f32>"
+        self.types[layer.step.name] = kind
+        attributes = (
+            f"min_coord = array<i64: 0, 0, 0>, shape = {self.triple(layer.cells)}, batch_size = -1, "
+            f"layout = #lattice.dense_layout<channels_first>, fold = #lattice.fold<{axis}>, outside = #lattice.outside<drop>"
+            + (", axes = #lattice.axes<zyx>" if self.zyx else "")
+        )
+        return self.call(layer.step.name, "to_dense", [(self.values[layer.sources[0]][0], SPARSE)], attributes, kind)
+
     def layer(self, layer: Layer, target: Optional[str] = None) -> None:
         kind = layer.step.kind
         if kind in ("subm", "conv", "inverse", "transpose"):
             value = self.convolution(layer, target)
+        elif kind in ("bev", "to_dense"):
+            value = self.bev(layer) if kind == "bev" else self.dense(layer)
         else:
             value = self.join(layer) if kind in ("add", "cat") else self.on_rows(layer)
         self.values[layer.step.name] = (value, layer.c_out)
 
     def output(self, name: str, layer: str) -> None:
-        self.outputs.append((name, self.values[layer][0]))
+        self.outputs.append((name, self.values[layer][0], self.types.get(layer, SPARSE)))
 
     def text(self) -> str:
         def strings(values: Sequence[str]) -> str:
             return "[" + ", ".join(f'"{value}"' for value in values) + "]"
 
         roles = ["sparse_coords", "sparse_features", "sparse_active"] * (len(self.inputs) // 3)
-        kinds = ", ".join(SPARSE for _ in self.outputs)
+        kinds = ", ".join(kind for _, _, kind in self.outputs)
+        output_roles = ["sparse_tensor" if kind == SPARSE else "tensor" for _, _, kind in self.outputs]
         head = [
             "module attributes {",
             f"  lattice.ir_version = {self.version},",
             f'  lattice.schema_digest = "{DIGESTS[self.version]}",',
             f"  lattice.input_names = {strings(self.inputs)},",
             f"  lattice.input_roles = {strings(roles)},",
-            f"  lattice.output_names = {strings([name for name, _ in self.outputs])},",
-            f"  lattice.output_roles = {strings(['sparse_tensor'] * len(self.outputs))},",
+            f"  lattice.output_names = {strings([name for name, _, _ in self.outputs])},",
+            f"  lattice.output_roles = {strings(output_roles)},",
             '  lattice.weight_file = "weights.safetensors"',
             "} {",
             f"  func.func @forward({', '.join(self.arguments)}) -> {kinds if len(self.outputs) == 1 else '(' + kinds + ')'} {{",
         ]
-        values = ", ".join("%" + value for _, value in self.outputs)
+        values = ", ".join("%" + value for _, value, _ in self.outputs)
         return "\n".join([*head, *self.lines, f"    return {values} : {kinds}", "  }", "}", ""])
 
 
 def network_graph(zyx: bool, name: str, channels: int, layers: Sequence[Layer], output: str) -> str:
-    """A whole network: one sparse input, one sparse output."""
+    """A whole network: one sparse input, one output, sparse or dense."""
     writer = GraphWriter(zyx)
     writer.input(name, channels)
     made = {layer.step.name: layer for layer in layers}

@@ -21,6 +21,7 @@ from .golden_replay import (
     arrays_of,
     cloud_of,
     compare,
+    dense_cloud,
     golden_cloud,
     products,
     reference_layer,
@@ -32,6 +33,7 @@ from .safetensors_file import read_safetensors, write_safetensors
 from .torch_checkpoint import Refused, Tensor, count_of, read_torch_checkpoint
 
 CONVOLUTIONS = ("subm", "conv", "inverse", "transpose")
+REPLAYED = (*CONVOLUTIONS, "bev", "to_dense")  # alone, too
 
 
 class Conversion(NamedTuple):
@@ -74,19 +76,48 @@ def write_artifact(folder: str, graph: str, layers: Sequence[Layer]) -> None:
 
 
 def _run(
-    run: Runner, graph: str, layers: Sequence[Layer], inputs: Mapping[str, Cloud], output: str, zyx: bool
+    run: Runner,
+    graph: str,
+    layers: Sequence[Layer],
+    inputs: Mapping[str, Cloud],
+    output: str,
+    zyx: bool,
+    expected: Cloud,
 ) -> Cloud:
     with tempfile.TemporaryDirectory() as folder:
         write_artifact(folder, graph, layers)
         arrays: Dict[str, Tuple[Tuple[int, ...], "array.array[Any]"]] = {}
         for name, cloud in inputs.items():
             arrays.update(arrays_of(name, cloud))
-        return cloud_of(run(folder, arrays), output, zyx)
+        results = run(folder, arrays)
+        if layers[-1].step.kind == "to_dense":
+            return dense_cloud(results, output, layers[-1], expected)
+        return cloud_of(results, output, zyx)
+
+
+def replay_whole_grid(run: Runner, network: Network, layer: Layer, tolerance: float) -> float:
+    """A layer that goes over the whole grid, alone in an artifact, on a golden cloud for each of its inputs."""
+    assert layer.cells is not None
+    writer, sources, inputs = GraphWriter(network.zyx), [], {}
+    for number, (source, stride) in enumerate(zip(layer.sources, layer.source_strides)):
+        ratio = [own // first for own, first in zip(stride, layer.source_strides[0])]
+        box = [min(most, (cells - 1) // by + 1) for most, cells, by in zip((5, 4, 3), layer.cells, ratio)]
+        x = golden_cloud(layer.c_in, seed=5 + number, box=(box[0], box[1], box[2]))._replace(stride=stride)
+        writer.input(source, layer.c_in, stride)
+        inputs[source] = x
+        sources.append(x)
+    writer.layer(layer)
+    writer.output("y", layer.step.name)
+    expected = reference_layer(network.library, layer, sources, sources[0])
+    got = _run(run, writer.text(), [layer], inputs, "y", network.zyx, expected)
+    return compare(f"layer {layer.step.name}", got, expected, tolerance)
 
 
 def replay_layer(run: Runner, network: Network, layer: Layer, tolerance: float) -> float:
-    """One convolution on the golden cloud, alone in an artifact."""
+    """One layer on the golden cloud, alone in an artifact."""
     kind = layer.step.kind
+    if kind not in CONVOLUTIONS:
+        return replay_whole_grid(run, network, layer, tolerance)
     box = (5, 4, 3)
     stride = layer.stride if kind in ("inverse", "transpose") else (1, 1, 1)
     x = golden_cloud(layer.c_in, box=box, far=kind in ("inverse", "transpose"))._replace(stride=stride)
@@ -104,8 +135,9 @@ def replay_layer(run: Runner, network: Network, layer: Layer, tolerance: float) 
         inputs["replay_target"] = target
     writer.layer(layer, "replay_target" if kind == "inverse" else None)
     writer.output("y", layer.step.name)
-    got = _run(run, writer.text(), [layer], inputs, "y", network.zyx)
-    return compare(f"layer {layer.step.name}", got, reference_layer(network.library, layer, [x], target), tolerance)
+    expected = reference_layer(network.library, layer, [x], target)
+    got = _run(run, writer.text(), [layer], inputs, "y", network.zyx, expected)
+    return compare(f"layer {layer.step.name}", got, expected, tolerance)
 
 
 def golden_description(library: str, axes: str) -> Dict[str, Any]:
@@ -143,8 +175,9 @@ def _replay_network(
     run: Runner, network: Network, layers: Sequence[Layer], x: Cloud, what: str, tolerance: float
 ) -> float:
     graph = network_graph(network.zyx, network.input, network.channels, layers, network.output)
-    got = _run(run, graph, layers, {network.input: x}, network.output, network.zyx)
-    return compare(what, got, reference_network(network.library, layers, network.input, x), tolerance)
+    expected = reference_network(network.library, layers, network.input, x)
+    got = _run(run, graph, layers, {network.input: x}, network.output, network.zyx, expected)
+    return compare(what, got, expected, tolerance)
 
 
 def _recorded(path: str, network: Network) -> Tuple[Cloud, Dict[Tuple[int, int, int, int], List[float]]]:
@@ -178,7 +211,11 @@ def replay_recorded(
     run: Runner, network: Network, layers: Sequence[Layer], graph: str, path: str, tolerance: float
 ) -> float:
     x, rows = _recorded(path, network)
-    got = _run(run, graph, layers, {network.input: x}, network.output, network.zyx)
+    if layers[-1].step.kind == "to_dense":
+        expected = Cloud(rows, (1, 1, 1))
+        got = _run(run, graph, layers, {network.input: x}, network.output, network.zyx, expected)
+        return compare("recorded run", got, expected, tolerance)
+    got = _run(run, graph, layers, {network.input: x}, network.output, network.zyx, x)
     if network.library == "minkowski":  # its coordinates stay in units of the input
         steps = got.stride
         rows = {(c[0], c[1] // steps[0], c[2] // steps[1], c[3] // steps[2]): row for c, row in rows.items()}
@@ -201,7 +238,7 @@ def convert(
     if run is not None:
         errors["golden"] = replay_golden(run, network.library, "zyx" if network.zyx else "xyz")
         for layer in layers:
-            if layer.step.kind in CONVOLUTIONS:
+            if layer.step.kind in REPLAYED:
                 errors[layer.step.name] = replay_layer(run, network, layer, tolerance)
         if products(layers) <= MOST_PRODUCTS:
             box = network.shape or (5, 4, 3)

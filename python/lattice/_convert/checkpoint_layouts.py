@@ -44,8 +44,25 @@ def tap_strides(library: str, kernel: Triple) -> Triple:
     return (1, k0, k0 * k1) if first_fastest else (k1 * k2, k2, 1)
 
 
-def expected_shape(library: str, kernel: Optional[Triple], c_in: Optional[int]) -> str:
+def cross_digits(kernel: Triple) -> List[Triple]:
+    """The taps of MinkowskiEngine's HYPER_CROSS in its order: the centre, then along each axis +1 to +r and -r to -1."""
+    centre = [size // 2 for size in kernel]
+    found = [list(centre)]
+    for axis, middle in enumerate(centre):
+        for step in [*range(1, middle + 1), *range(-middle, 0)]:
+            digits = list(centre)
+            digits[axis] += step
+            found.append(digits)
+    return [(digits[0], digits[1], digits[2]) for digits in found]
+
+
+def expected_shape(
+    library: str, kernel: Optional[Triple], c_in: Optional[int], cross: bool = False, channelwise: bool = False
+) -> str:
     ci = "C_in" if c_in is None else str(c_in)
+    if kernel is not None and (cross or channelwise):
+        rows = len(cross_digits(kernel)) if cross else count_of(kernel)
+        return f"({rows}, {ci})" if channelwise else f"({rows}, {ci}, C_out)"
     taps = ["K0", "K1", "K2"] if kernel is None else [str(size) for size in kernel]
     if library in SHAPED:
         parts = [""] * 5
@@ -58,15 +75,38 @@ def expected_shape(library: str, kernel: Optional[Triple], c_in: Optional[int]) 
     return f"({volume}, {ci}, C_out)" + (f" or ({ci}, C_out)" if kernel == (1, 1, 1) else "")
 
 
+def _flat_layout(shape: Sequence[int], kernel: Triple, cross: bool, channelwise: bool, s: Triple) -> KernelLayout:
+    """Of (K, C_in, C_out), (C_in, C_out) of a single tap, or (K, C) of a channelwise kernel. Raises ValueError."""
+    if channelwise:
+        taps, co = shape
+        ci, step = 1, co
+    else:
+        taps, ci, co = (1, *shape) if len(shape) == 2 and kernel == (1, 1, 1) else shape
+        step = ci * co
+    if taps != (len(cross_digits(kernel)) if cross else count_of(kernel)):
+        raise ValueError
+    return KernelLayout(kernel, co, ci, 1, (s[0] * step, s[1] * step, s[2] * step), co)
+
+
 def kernel_layout(
-    library: str, name: str, shape: Sequence[int], kernel: Optional[Triple], c_in: Optional[int]
+    library: str,
+    name: str,
+    shape: Sequence[int],
+    kernel: Optional[Triple],
+    c_in: Optional[int],
+    cross: bool = False,
+    channelwise: bool = False,
 ) -> KernelLayout:
     """The layout of tensor `name`. Raises Refused when its shape does not fit."""
-    wrong = Refused(f"{name}: shape {tuple(shape)}, expected {expected_shape(library, kernel, c_in)} of {library}")
+    wrong = Refused(
+        f"{name}: shape {tuple(shape)}, expected {expected_shape(library, kernel, c_in, cross, channelwise)} of {library}"
+    )
     if library in SHAPED:
+        out_axis, tap_axes, in_axis = SHAPED[library]
+        if len(shape) == 4:  # a convolution of two axes: the first one has a single tap
+            shape = [*shape[: tap_axes[0]], 1, *shape[tap_axes[0] :]]
         if len(shape) != 5:
             raise wrong
-        out_axis, tap_axes, in_axis = SHAPED[library]
         held: Triple = (shape[tap_axes[0]], shape[tap_axes[1]], shape[tap_axes[2]])
         strides, step = [0] * 5, 1
         for axis in (4, 3, 2, 1, 0):
@@ -83,14 +123,12 @@ def kernel_layout(
     else:
         if kernel is None:
             raise Refused(f"{name}: 'kernel' is needed: the tensor's shape {tuple(shape)} does not say it")
-        if len(shape) not in (2, 3) or (len(shape) == 2 and kernel != (1, 1, 1)):
-            raise wrong
-        taps, ci, co = (1, *shape) if len(shape) == 2 else shape
-        if taps != count_of(kernel):
-            raise wrong
-        s0, s1, s2 = tap_strides(library, kernel)
-        layout = KernelLayout(kernel, co, ci, 1, (s0 * ci * co, s1 * ci * co, s2 * ci * co), co)
-    if (kernel is not None and layout.kernel != kernel) or (c_in is not None and layout.c_in != c_in) or 0 in shape:
+        try:
+            layout = _flat_layout(shape, kernel, cross, channelwise, tap_strides(library, kernel))
+        except ValueError:
+            raise wrong from None
+    channels = layout.c_out if channelwise else layout.c_in
+    if (kernel is not None and layout.kernel != kernel) or (c_in is not None and channels != c_in) or 0 in shape:
         raise wrong
     return layout
 
@@ -117,6 +155,17 @@ def positions_digits(name: str, layout: KernelLayout, positions: Tensor) -> List
     if len(set(rows)) != taps:
         raise Refused(f"{name}: two rows of one position")
     return rows
+
+
+def dense_rows(values: "array.array[Any]", layout: KernelLayout, digits: Sequence[Triple]) -> "array.array[Any]":
+    """The rows of a flat kernel at their places among all taps, last axis fastest; zeros at the others."""
+    block = layout.c_in * layout.c_out
+    _, k1, k2 = layout.kernel
+    out: "array.array[Any]" = array.array(values.typecode, bytes(values.itemsize * count_of(layout.kernel) * block))
+    for row, (a, b, c) in enumerate(digits):
+        place = (a * k1 + b) * k2 + c
+        out[place * block : (place + 1) * block] = values[row * block : (row + 1) * block]
+    return out
 
 
 def sorted_rows(values: "array.array[Any]", layout: KernelLayout, digits: Sequence[Triple]) -> "array.array[Any]":

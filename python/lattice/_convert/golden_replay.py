@@ -62,6 +62,8 @@ def library_taps(library: str, kernel: Triple) -> Iterator[Triple]:
 def weight_rows(library: str, layer: Layer) -> Callable[[int, int], Sequence[float]]:
     """The function (tap, input channel) -> weights of all outputs, read from the checkpoint's own numbers."""
     taps, ci, co, raw = math.prod(layer.kernel), layer.c_in, layer.c_out, layer.raw
+    if layer.step.channelwise:  # (taps, C): each channel sees itself
+        return lambda tap, channel: [raw[tap * co + out] if out == channel else 0.0 for out in range(co)]
     if library == "spconv2":  # (C_out, taps, C_in)
         return lambda tap, channel: raw[tap * ci + channel :: taps * ci]
     if library == "spconv2-rskc":  # (taps, C_out, C_in)
@@ -156,10 +158,29 @@ def _sigmoid(value: float) -> float:
     return 1.0 / (1.0 + math.exp(-value)) if value >= 0 else math.exp(value) / (1.0 + math.exp(value))
 
 
+def reference_bev(layer: Layer, sources: Sequence[Cloud]) -> Cloud:
+    """Every row at its place in steps of the first cloud, all of one column along the axis summed."""
+    first, axis = sources[0], layer.step.axis
+    rows: Dict[Coord, Row] = {}
+    for cloud in sources:
+        for cell, row in cloud.rows.items():
+            place = [cell[i + 1] * (cloud.stride[i] // first.stride[i]) for i in range(3)]
+            place[axis] = 0
+            key = (cell[0], place[0], place[1], place[2])
+            rows[key] = [a + b for a, b in zip(rows.get(key, [0.0] * len(row)), row)]
+    stride = list(first.stride)
+    stride[axis] *= layer.height
+    return Cloud(rows, (stride[0], stride[1], stride[2]))
+
+
 def reference_layer(library: str, layer: Layer, sources: Sequence[Cloud], target: Cloud) -> Cloud:
     kind, x = layer.step.kind, sources[0]
     if kind in ("subm", "conv", "inverse", "transpose"):
         return reference_convolution(library, layer, x, target)
+    if kind == "bev":
+        return reference_bev(layer, sources)
+    if kind == "to_dense":
+        return x
     by_value = {
         "relu": lambda v: max(v, 0.0),
         "leaky_relu": lambda v: v if v > 0 else v * layer.step.slope,
@@ -232,6 +253,32 @@ def cloud_of(results: Mapping[str, Tensor], name: str, zyx: bool) -> Cloud:
         raise Refused(f"replay: {features.shape[0] - len(rows)} outputs lie on cells of other outputs")
     a, b, c = reversed(steps) if zyx else steps
     return Cloud(rows, (a, b, c))
+
+
+def dense_cloud(results: Mapping[str, Tensor], name: str, layer: Layer, expected: Cloud) -> Cloud:
+    """A dense output as rows: those that are expected, and every other cell that is not zero."""
+    if name not in results:
+        raise Refused(f"replay: the run gave no {name}")
+    tensor, cells, fold, channels = results[name], layer.cells, layer.step.axis, layer.c_in
+    assert cells is not None
+    kept = [axis for axis in range(3) if axis != fold]
+    depth = cells[fold] if fold >= 0 else 1
+    items = 1 + max((cell[0] for cell in expected.rows), default=-1)
+    shape = (items, channels * depth, *(cells[axis] for axis in kept))
+    if tensor.shape != shape:
+        raise Refused(f"replay: {name} has the shape {tensor.shape}, expected {shape}")
+    values, rows = tensor.values(), {}
+    for item, *cell in itertools.product(range(items), *(range(size) for size in cells)):
+        row = []
+        for channel in range(channels):
+            at = item * channels * depth + channel * depth + (cell[fold] if fold >= 0 else 0)
+            for axis in kept:
+                at = at * cells[axis] + cell[axis]
+            row.append(values[at])
+        key = (item, cell[0], cell[1], cell[2])
+        if key in expected.rows or any(row):
+            rows[key] = row
+    return Cloud(rows, expected.stride)
 
 
 def compare(what: str, got: Cloud, expected: Cloud, tolerance: float) -> float:

@@ -42,13 +42,9 @@ def _shaped(values: Any, shape: Tuple[int, ...]) -> Any:
     return memory.cast(values.typecode, shape)
 
 
-def run_in_library(
-    folder: str, inputs: Dict[str, Tuple[Tuple[int, ...], "array.array[Any]"]]
-) -> Mapping[str, Tensor]:
+def run_in_library(folder: str, inputs: Dict[str, Tuple[Tuple[int, ...], "array.array[Any]"]]) -> Mapping[str, Tensor]:
     """Runs the artifact in `folder`. Raises Refused where the library does."""
-    arrays = {
-        name: _shaped(values, shape) for name, (shape, values) in inputs.items()
-    }
+    arrays = {name: _shaped(values, shape) for name, (shape, values) in inputs.items()}
     try:
         program = load_lattice_program(folder)
         found = program(**arrays)

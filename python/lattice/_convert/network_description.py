@@ -10,8 +10,8 @@ from .torch_checkpoint import Refused
 
 CONVOLUTIONS = ("subm", "conv", "inverse", "transpose")
 FIELDS = {
-    "subm": {"kernel", "dilation", "bias"},
-    "conv": {"kernel", "stride", "padding", "dilation", "bias", "support"},
+    "subm": {"kernel", "dilation", "bias", "region", "channelwise"},
+    "conv": {"kernel", "stride", "padding", "dilation", "bias", "support", "region", "channelwise"},
     "inverse": {"kernel", "of", "bias"},
     "transpose": {"kernel", "stride", "padding", "dilation", "bias"},
     "batch_norm": {"eps"},
@@ -24,6 +24,8 @@ FIELDS = {
     "tanh": set(),
     "add": {"with"},
     "cat": {"with"},
+    "bev": {"with", "axis"},
+    "to_dense": {"fold"},
 }
 TOP = {"library", "axes", "channels", "shape", "support", "eps", "layers", "ignore", "state_dict", "input", "output"}
 
@@ -44,6 +46,9 @@ class Step(NamedTuple):
     bias: Optional[bool]
     eps: float
     slope: float
+    cross: bool  # MinkowskiEngine's HYPER_CROSS
+    channelwise: bool
+    axis: int  # of bev: that is summed; of to_dense: that is folded into the channels, -1: none
 
 
 class Network(NamedTuple):
@@ -119,6 +124,18 @@ def _convolution(library: str, top: Dict[str, Any], layer: Dict[str, Any], where
             raise Refused(f"description: {where}: a submanifold kernel has odd sizes, got {kernel}")
     else:
         found["support"] = _rule(library, kind, top, layer, where)
+    found["cross"] = _one_of(f"{where}: region", layer.get("region", "cube"), ("cube", "cross")) == "cross"
+    found["channelwise"] = layer.get("channelwise", False)
+    if not isinstance(found["channelwise"], bool):
+        raise Refused(
+            f"description: {where}: channelwise: got {json.dumps(layer['channelwise'])}, expected true or false"
+        )
+    if (found["cross"] or found["channelwise"]) and library != "minkowski":
+        raise Refused(f"description: {where}: {library} has no such kernels: region and channelwise are minkowski's")
+    if (found["cross"] or found["channelwise"]) and kernel is None:
+        raise Refused(f"description: {where}: 'kernel' is needed: the tensor's shape does not say it")
+    if found["cross"] and any(size % 2 == 0 for size in kernel):
+        raise Refused(f"description: {where}: a cross has odd sizes, got {kernel}")
     if library == "minkowski" and found["padding"] != (0, 0, 0):
         raise Refused(f"description: {where}: padding {found['padding']}: minkowski has none")
     found["kind"] = kind
@@ -129,6 +146,19 @@ def _text(where: str, field: str, value: Any) -> str:
     if not isinstance(value, str) or not value:
         raise Refused(f"description: {where}: {field}: got {json.dumps(value)}, expected a name")
     return value
+
+
+def _axis(where: str, layer: Dict[str, Any]) -> int:
+    field = "fold" if layer["type"] == "to_dense" else "axis"
+    axis = layer.get(field, 0)
+    if axis is None and field == "fold":
+        return -1
+    if type(axis) is not int or axis not in (0, 1, 2):
+        raise Refused(
+            f"description: {where}: {field}: got {json.dumps(axis)}, expected 0, 1 or 2, an axis of the library's columns"
+            + (", or null" if field == "fold" else "")
+        )
+    return axis
 
 
 def _step(top: Dict[str, Any], layer: Any, number: int, seen: List[str]) -> Step:
@@ -145,12 +175,21 @@ def _step(top: Dict[str, Any], layer: Any, number: int, seen: List[str]) -> Step
         raise Refused(f"description: {where}: two layers are called {name}")
     where = f"layer {name}"
     sources = [_text(where, "from", layer["from"]) if "from" in layer else seen[-1]]
-    others = layer.get("with", []) if kind in ("add", "cat") else []
+    others = layer.get("with", []) if kind in ("add", "cat", "bev") else []
     sources += [_text(where, "with", other) for other in (others if isinstance(others, list) else [others])]
     if kind in ("add", "cat") and (len(sources) < 2 or (kind == "add" and len(sources) > 2)):
         raise Refused(f"description: {where}: with: expected {'one layer' if kind == 'add' else 'layers'}")
     values: Dict[str, Any] = dict(
-        kind=kind, kernel=None, stride=(1, 1, 1), padding=(0, 0, 0), dilation=(1, 1, 1), support="same", of=""
+        kind=kind,
+        kernel=None,
+        stride=(1, 1, 1),
+        padding=(0, 0, 0),
+        dilation=(1, 1, 1),
+        support="same",
+        of="",
+        cross=False,
+        channelwise=False,
+        axis=_axis(where, layer),
     )
     if kind in CONVOLUTIONS:
         values.update(_convolution(top["library"], top, layer, where))
@@ -194,6 +233,8 @@ def read_description(description: Any) -> Network:
     seen, steps = [names["input"]], []
     for number, layer in enumerate(layers):
         step = _step(description, layer, number, seen)
+        if step.kind == "to_dense" and number + 1 < len(layers):
+            raise Refused(f"description: layer {step.name}: to_dense is the last layer: no layer takes what it gives")
         seen.append(step.name)
         steps.append(step)
     ignore = description.get("ignore", [])

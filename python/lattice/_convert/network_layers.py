@@ -10,6 +10,8 @@ from .checkpoint_layouts import (
     KernelLayout,
     Triple,
     as_float32,
+    cross_digits,
+    dense_rows,
     kernel_layout,
     lattice_kernel,
     positions_digits,
@@ -43,6 +45,9 @@ class Layer:
         self.support = step.support  # a strided convolution's may differ from the description's (_support)
         self.padding: Triple = (0, 0, 0)  # as the artifact says it
         self.bounds: Optional[Triple] = None  # cells of the input
+        self.cells: Optional[Triple] = None  # of bev and to_dense: cells of the input
+        self.height = 0  # of bev: the window along its axis
+        self.source_strides: List[Triple] = []
         self.tensor_name = ""
         self.tensor_shape: Tuple[int, ...] = ()
         self.raw: "array.array[Any]" = array.array("f")  # the kernel's numbers as the checkpoint has them
@@ -93,7 +98,7 @@ def _take_kernel(state: _State, network: Network, layer: Layer, kernel: Optional
     name = state.need((step.weights,), weight_name(library), "of a convolution")
     tensor = state.tensors[name]
     layer.tensor_name, layer.tensor_shape = name, tensor.shape
-    layer.layout = kernel_layout(library, name, tensor.shape, kernel, layer.c_in)
+    layer.layout = kernel_layout(library, name, tensor.shape, kernel, layer.c_in, step.cross, step.channelwise)
     layer.kernel, layer.c_out = layer.layout.kernel, layer.layout.c_out
     layer.raw = as_float32(name, tensor)
     positions = state.find((step.weights,), "kernel_positions") if library == "torch-lattice" else None
@@ -101,7 +106,15 @@ def _take_kernel(state: _State, network: Network, layer: Layer, kernel: Optional
     if positions is not None:
         layer.positions = positions_digits(positions, layer.layout, state.tensors[positions])
         ordered = sorted_rows(ordered, layer.layout, layer.positions)
-    layer.params["weight"] = lattice_kernel(ordered, layer.layout, network.zyx)
+    layout = layer.layout
+    if step.cross:
+        layer.positions = cross_digits(layer.kernel)
+        ordered = dense_rows(ordered, layout, layer.positions)
+        block = layout.c_in * layout.c_out
+        layout = layout._replace(
+            tap_strides=(layer.kernel[1] * layer.kernel[2] * block, layer.kernel[2] * block, block)
+        )
+    layer.params["weight"] = lattice_kernel(ordered, layout, network.zyx)
     _take_bias(state, layer, (step.weights,))
 
 
@@ -233,6 +246,31 @@ def _joined(layer: Layer, flows: Mapping[str, Flow]) -> Flow:
     return first._replace(channels=layer.c_out)
 
 
+def _bev(layer: Layer, flows: Mapping[str, Flow]) -> Flow:
+    """Rows of several strides put together on the first one's, and summed along an axis."""
+    first, *others = [flows[source] for source in layer.sources]
+    axis = layer.step.axis
+    for source, other in zip(layer.sources[1:], others):
+        if other.channels != first.channels:
+            raise Refused(f"layer {layer.step.name}: {source} has {other.channels} channels, expected {first.channels}")
+        if any(have % step for have, step in zip(other.stride, first.stride)):
+            raise Refused(
+                f"layer {layer.step.name}: {source} has the stride {other.stride}, expected multiples of {first.stride}"
+            )
+    layer.cells = _known_cells(layer, first.cells)
+    cells, stride = list(layer.cells), list(first.stride)
+    layer.height = cells[axis] + cells[axis] % 2  # Lattice's floor rule centres odd sizes; an even one begins at 0
+    stride[axis] *= layer.height
+    cells[axis] = 1
+    return Flow(first.channels, layer.step.name, (cells[0], cells[1], cells[2]), (stride[0], stride[1], stride[2]))
+
+
+def _known_cells(layer: Layer, cells: Optional[Triple]) -> Triple:
+    if cells is None:
+        raise Refused(f"description: 'shape' is needed for layer {layer.step.name}: it goes over the whole grid")
+    return cells
+
+
 def meet(network: Network, tensors: Mapping[str, Tensor]) -> List[Layer]:
     """Every layer with its numbers. Raises Refused that names a missing, unexpected or wrong tensor."""
     state = _State(tensors)
@@ -240,10 +278,16 @@ def meet(network: Network, tensors: Mapping[str, Tensor]) -> List[Layer]:
     layers: Dict[str, Layer] = {}
     for step in network.steps:
         layer = Layer(step, step.sources, flows[step.sources[0]].channels)
+        layer.source_strides = [flows[source].stride for source in step.sources]
         if step.kind in ("subm", "conv", "inverse", "transpose"):
             flow = _convolution(network, state, layers, flows, layer)
         elif step.kind in ("add", "cat"):
             flow = _joined(layer, flows)
+        elif step.kind == "bev":
+            flow = _bev(layer, flows)
+        elif step.kind == "to_dense":
+            flow = flows[step.sources[0]]
+            layer.cells = _known_cells(layer, flow.cells)
         else:
             if step.kind.endswith("_norm"):
                 _norm(state, layer)
