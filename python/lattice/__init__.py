@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Dict
 
 from . import core, ops
-from ._library import set_options
+from ._library import close, set_options
 from ._version import __version__
 from .core import (
     QuantizedWeight,
@@ -23,7 +23,7 @@ from .point_files import PointCloud, explain, plot, read_points, write_points
 
 __all__ = [
     "PointCloud", "QuantizedWeight", "SparseTensor", "SparseTensorComponents", "__version__", "artifact",
-    "backend_info", "compat", "convert", "core", "dequantize_weight", "explain", "nn", "ops", "plot", "quantize_weight",
+    "backend_info", "close", "compat", "convert", "core", "dequantize_weight", "explain", "nn", "ops", "plot", "quantize_weight",
     "read_points", "set_options", "use", "write_points",
 ]  # fmt: skip
 

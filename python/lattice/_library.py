@@ -125,6 +125,7 @@ class _PerThread(threading.local):
 _thread = _PerThread()
 _options: dict = {}
 _generation = 0
+_closed = False
 
 
 class _Context:
@@ -142,6 +143,8 @@ def context() -> Any:
     """The calling thread's `lat_context *`."""
     found = _thread.context
     if found is None or found.generation != _generation:
+        if _closed:
+            raise RuntimeError("lattice: the context is closed: got a call after lattice.close(), expected lattice.set_options() before it")
         found = _thread.context = _Context()
     return found.handle
 
@@ -152,9 +155,21 @@ def set_options(*, threads: int = 0, seed: int = 0, memory_cap_bytes: int = 0) -
     threads: CPU threads of a call (never changes a result). seed: of the random stream that dropout draws from.
     memory_cap_bytes: most bytes a context may hold at once; beyond it calls raise MemoryError.
     """
-    global _generation
+    global _generation, _closed
     _options.update(n_threads=int(threads), seed=int(seed), memory_cap_bytes=int(memory_cap_bytes))
+    _closed = False
     _generation += 1
+
+
+def close() -> None:
+    """Gives back the threads and the kept memory of the calling thread's context; tensors and arrays stay valid.
+
+    Every later call in any thread raises RuntimeError ("the context is closed") until `lattice.set_options` opens new ones.
+    """
+    global _generation, _closed
+    _closed = True
+    _generation += 1
+    _thread.context = None
 
 
 def options(name: str, **fields: Any) -> Any:

@@ -53,11 +53,31 @@ def _fitting(of: Library, view: Any) -> Any:
     return _copied(of, view)
 
 
-def _read_laz(path: Path, of: Library) -> PointCloud:
+def _laspy(op: str) -> Any:
     try:
         import laspy
     except ImportError:
-        raise RuntimeError("read_points: .laz needs the package laspy with a LAZ backend: pip install 'laspy[lazrs]'") from None
+        laspy = None
+    if laspy is None or not laspy.LazBackend.detect_available():
+        raise RuntimeError(f"{op}: .laz needs the package laspy with a LAZ backend: pip install 'laspy[lazrs]'")
+    return laspy
+
+
+def _write_laz(path: str, positions: Any, fields: Mapping[str, Any]) -> None:
+    """Through a .las file beside it, which laspy compresses."""
+    laspy, plain, packed = _laspy("write_points"), path + ".part.las", path + ".part.laz"
+    try:
+        write_points(plain, positions, fields)
+        laspy.read(plain).write(packed)
+        os.replace(packed, path)
+    finally:
+        for name in (plain, packed):
+            if os.path.exists(name):
+                os.remove(name)
+
+
+def _read_laz(path: Path, of: Library) -> PointCloud:
+    laspy = _laspy("read_points")
     import numpy
 
     las = laspy.read(path)
@@ -65,6 +85,9 @@ def _read_laz(path: Path, of: Library) -> PointCloud:
     numpy_of = library("numpy")
 
     def out(array: Any) -> Any:
+        if array.dtype not in numpy_of.codes:  # type: ignore[attr-defined]
+            wide = numpy.uint32 if array.dtype.kind == "u" else numpy.int32  # as the reader of .las gives 16 bits
+            array = array.astype(wide if array.itemsize < 4 else numpy.int64)
         if of is numpy_of:
             return array
         view, keep = numpy_of.view(array)
@@ -77,12 +100,18 @@ def _read_laz(path: Path, of: Library) -> PointCloud:
 
 
 def write_points(path: Path, positions: Any, fields: Optional[Mapping[str, Any]] = None) -> None:
-    """Writes a .ply or .las file: positions `(N, 3)` and named arrays of one value a point. Complete or not at all."""
+    """Writes a .ply, .las or .laz file: positions `(N, 3)` and named arrays of one value a point. Complete or not at all.
+
+    .laz goes through the package laspy, where it is installed (RuntimeError otherwise). ValueError for another ending, shapes
+    and dtypes; OSError for a file that cannot be written.
+    """
     extras = dict(fields or {})
     of = common_library("write_points", positions, *extras.values())
     name = os.fspath(path)
+    if name.lower().endswith(".laz"):
+        return _write_laz(name, positions, extras)
     if not name.lower().endswith((".ply", ".las")):
-        raise ValueError(f"write_points: file name: got {name}, expected one ending in .ply or .las")
+        raise ValueError(f"write_points: file name: got {name}, expected one ending in .ply, .las or .laz")
     clouds, views = io(), Views(of)
     out = ffi.new("lat_cloud **")
     check(clouds.lat_cloud_create(context(), views(of.detach(positions)), out))

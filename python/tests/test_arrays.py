@@ -1,5 +1,7 @@
 """Exchange of arrays: without copying, with strides, of no size, of other libraries."""
 import gc
+import sys
+import weakref
 
 import numpy as np
 import pytest
@@ -225,7 +227,74 @@ def test_buffers_without_any_library():
     assert ops.sum_pool3d(x).feats.tolist() == [[1.0]]
 
 
-@pytest.mark.parametrize("name", ["numpy", "torch"])
+def test_freed_arrays(torch):
+    rows = torch.zeros((3, 4), dtype=torch.int32)
+    rows[:, 1] = torch.arange(3)
+    feats = torch.ones((4, 2))
+    x = SparseTensor(rows, feats[1:])
+    assert ops.relu(x).shape == (3, 2)
+    feats.untyped_storage().resize_(0)
+    with pytest.raises(ValueError, match="storage was freed"):
+        ops.relu(x)
+    taken = memoryview(bytearray(16)).cast("B").cast("i", (1, 4))
+    taken.release()
+    with pytest.raises(ValueError, match="released"):
+        SparseTensor(taken, memoryview(bytearray(4)).cast("f", (1, 1)))
+
+
+MLX_LAYOUTS = {
+    "plain": lambda mx, v: mx.array(v),
+    "transposed": lambda mx, v: mx.transpose(mx.array(np.ascontiguousarray(v.T))),
+    "reversed": lambda mx, v: mx.array(np.ascontiguousarray(v[::-1]))[::-1],
+    "every_other": lambda mx, v: mx.array(np.repeat(v, 2, axis=0))[::2],
+    "offset": lambda mx, v: mx.array(np.pad(v, ((1, 0), (2, 0))))[1:, 2:],
+    "lazy": lambda mx, v: mx.array(v) + mx.zeros(v.shape, dtype=mx.array(v).dtype),
+}
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.sampled_from(sorted(MLX_LAYOUTS)), st.sampled_from(sorted(MLX_LAYOUTS)), st.integers(0, 6), st.integers(0, 4))
+def test_any_layout_of_mlx(feat_layout, coord_layout, n, channels):
+    mx = pytest.importorskip("mlx.core", reason="skipped: mlx is not installed")
+    feats = np.random.default_rng(n).normal(size=(n, channels)).astype(np.float32)
+    coords = np.zeros((n, 4), np.int32)
+    coords[:, 3] = np.arange(n)
+    x = SparseTensor(MLX_LAYOUTS[coord_layout](mx, coords), MLX_LAYOUTS[feat_layout](mx, feats))
+    y = ops.relu(x).feats
+    assert y.shape == (n, channels) and y.tolist() == np.maximum(feats, 0).tolist()
+    assert ops.sum_pool3d(x, kernel_size=1, stride=1).coords.tolist() == coords.tolist()
+
+
+@pytest.mark.parametrize("name", ["numpy", "torch", "mlx"])
+def test_thousands_of_calls_keep_nothing(name):
+    """Reference counts of what the caller gave, and objects that the calls made."""
+    need(name)
+    a = Arrays(name)
+    rows, values, weight, bias = a.line(*range(8)), a.f32(np.ones((8, 2))), a.f32(np.ones((2, 2))), a.f32(np.ones(2))
+    given = [rows, values, weight, bias]
+    x = SparseTensor(rows, values)
+    made = []
+
+    def work(times):
+        for _ in range(times):
+            y = ops.conv3d(ops.linear(ops.relu(x), weight, bias), a_weight, stride=2)
+            made.append(weakref.ref(y))
+
+    a_weight = a.f32(np.ones((2, 3, 3, 3, 2)))
+    work(20)
+    gc.collect()
+    counts, alive = [sys.getrefcount(array) for array in given], len(gc.get_objects())
+    made.clear()
+    work(2000)
+    gc.collect()
+    assert all(reference() is None for reference in made)
+    made.clear()
+    assert [sys.getrefcount(array) for array in given] == counts
+    assert len(gc.get_objects()) - alive < 200
+    assert len(x.coord_manager._by_set) <= 2
+
+
+@pytest.mark.parametrize("name", ["numpy", "torch", "mlx"])
 def test_nothing_leaks(name):
     resource = pytest.importorskip("resource")
     need(name)
@@ -240,6 +309,8 @@ def test_nothing_leaks(name):
             ops.global_avg_pool(y)
             ops.kernel_relation(y).require_implicit_gemm()
 
+    if name == "mlx":
+        a.mx.set_cache_limit(0)
     work(150)
     gc.collect()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

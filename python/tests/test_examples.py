@@ -18,7 +18,7 @@ def run(*arguments):
 @pytest.mark.parametrize("name", ["numpy", "torch", "mlx"])
 def test_quickstart_example(name):
     need(name)
-    out = run(os.path.join(FOLDER, "quickstart_arrays.py"), name)
+    out = run(os.path.join(FOLDER, "quickstart.py"), name)
     assert "[48.0, 64.0, 64.0, 48.0]" in out and "[[0, 0, 0, 0], [0, 1, 0, 0], [0, 11, 9, 8]]" in out
 
 
@@ -27,6 +27,15 @@ def test_training_example_learns():
     out = run(os.path.join(FOLDER, "train_tiny.py"), "--steps", "24")
     scores = [float(line.split("mIoU")[1].split()[0]) for line in out.splitlines() if "mIoU" in line]
     assert scores[-1] > scores[0] + 0.2
+
+
+def test_the_walk_of_the_quickstart_page():
+    text = open(os.path.join(ROOT, "docs", "quickstart.md"), encoding="utf-8").read()
+    blocks = [part.split("```", 1)[0] for part in text.split("```python\n")[1:]]
+    assert len(blocks) == 10 and all("```c\n" in text for _ in blocks)
+    out = run("-c", "\n".join([*blocks, "print(summary.shape, merged.shape, again.shape, voxels.coords.tolist())"]))
+    assert "[48. 64. 64. 48.] True" in out and "(2, 32)" in out
+    assert "(1, 32) (4, 64) (3, 8) [[0, 0, 0, 0], [0, 1, 0, 0], [0, 11, 9, 8]]" in out
 
 
 @pytest.mark.parametrize("page", ["README.md", os.path.join("docs", "python.md")])

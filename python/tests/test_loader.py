@@ -90,6 +90,85 @@ def test_memory_cap_and_threads():
     assert lattice.ops.to_dense(x, shape=2).shape == (1, 2, 2, 2, 1)
 
 
+def test_calls_after_the_context_is_closed():
+    code = """
+import threading
+import numpy as np
+import lattice
+from lattice import SparseTensor, ops
+x = SparseTensor(np.zeros((1, 4), np.int32), np.ones((1, 2), np.float32))
+y = ops.relu(x)
+lattice.close()
+def refused():
+    for call in (lambda: ops.relu(x), lambda: ops.linear(x, np.ones((2, 2), np.float32)), lambda: SparseTensor(x.coords, x.feats)):
+        try:
+            call()
+        except RuntimeError as error:
+            assert "the context is closed" in str(error), error
+        else:
+            raise AssertionError("went through")
+    print("refused")
+refused()
+other = threading.Thread(target=refused)
+other.start()
+other.join()
+assert y.feats.tolist() == [[1, 1]] and y.coords.tolist() == [[0, 0, 0, 0]]
+lattice.set_options()
+assert ops.relu(y).feats.tolist() == [[1, 1]]
+print("open")
+"""
+    done = python(code)
+    assert done.stdout.split() == ["refused", "refused", "open"], done.stderr
+
+
+def heavy():
+    import numpy as np
+
+    cells = np.random.default_rng(0).permutation(48**3)[:30000]
+    rows = np.stack([np.zeros(len(cells)), *np.unravel_index(cells, (48, 48, 48))], 1).astype(np.int32)
+    feats = np.ones((len(rows), 64), np.float32)
+    weight = np.ones((64, 3, 3, 3, 64), np.float32)
+    points = np.random.default_rng(1).uniform(0, 50, (400000, 3)).astype(np.float32)
+    ones = np.ones((len(points), 1), np.float32)
+    x = lattice.SparseTensor(rows, feats)
+    return {
+        "conv3d": lambda: lattice.ops.conv3d(x, weight, stride=2),
+        "voxelize": lambda: lattice.ops.voxelize(points, ones, 0.5),
+    }
+
+
+@pytest.mark.parametrize("name", ["conv3d", "voxelize"])
+def test_other_threads_run_during_a_heavy_call(name):
+    import threading
+    import time
+
+    call, counted, stop = heavy()[name], [0], threading.Event()
+
+    def count():
+        while not stop.is_set():
+            counted[0] += 1
+            time.sleep(0.0005)
+
+    lattice.set_options(threads=1)
+    thread = threading.Thread(target=count)
+    thread.start()
+    try:
+        best = 0
+        for _ in range(20):  # busy machines may not run the other thread at once
+            before, start = counted[0], time.perf_counter()
+            call()
+            took = time.perf_counter() - start
+            best = max(best, counted[0] - before)
+            if best >= 6:
+                break
+    finally:
+        stop.set()
+        thread.join()
+        lattice.set_options()
+    # With the lock held the other thread would count once or twice, before the call and after it.
+    assert best >= 6, f"{best} counts in {took:.3f} s"
+
+
 def test_seed_of_dropout():
     import numpy as np
 

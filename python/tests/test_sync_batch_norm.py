@@ -38,6 +38,23 @@ torch.testing.assert_close(net[0].running_mean, plain.running_mean, **close)
 torch.testing.assert_close(net[0].running_var, plain.running_var, **close)
 net.eval(), plain.eval()
 torch.testing.assert_close(net(SparseTensor(coords, feats)).feats, plain(SparseTensor(coords, feats)).feats, **close)
+# DistributedDataParallel: gradients are the average of both processes' own.
+torch.manual_seed(rank)
+block = torch.nn.Sequential(nn.SubmConv3d(4, 6), nn.BatchNorm(6), nn.ReLU(), nn.Linear(6, 2))
+wrapped = torch.nn.parallel.DistributedDataParallel(block)
+start = [p.detach().clone() for p in block.parameters()]
+for p in start:
+    dist.broadcast(p, 0)
+for p, q in zip(block.parameters(), start):
+    torch.testing.assert_close(p, q, rtol=0, atol=0)
+x = SparseTensor(coords[part], feats[part])
+(wrapped(x).feats ** 2).mean().backward()
+shared = [p.grad.clone() for p in block.parameters()]
+block.zero_grad()
+(block(x).feats ** 2).mean().backward()
+for g, p in zip(shared, block.parameters()):
+    dist.all_reduce(p.grad)
+    torch.testing.assert_close(g, p.grad / 2, **close)
 print("equal")
 dist.destroy_process_group()
 """

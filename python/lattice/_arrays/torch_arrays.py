@@ -39,6 +39,8 @@ class TorchLibrary(Library):
             raise ValueError(f"array: layout: got {array.layout}, expected a strided tensor")
         if array.is_conj() or array.is_neg():
             array = array.resolve_conj().resolve_neg()
+        if not array.untyped_storage().nbytes() and array.numel():
+            raise ValueError("array: memory: got a tensor whose storage was freed, expected one with its values")
         data = ffi.cast(VOID, array.data_ptr())
         return make_view(data, self.code_of(array), array.shape, array.stride()), array
 

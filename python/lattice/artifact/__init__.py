@@ -5,10 +5,11 @@ import os
 import tempfile
 import threading
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
 from .._arrays import Library, Views, common_library, library, library_of
 from .._library import NULL, check, context, ffi, lib, options
+from .._progress import tracked
 from ..core.manager import CoordinateManager
 from ..core.sparse import Batch, SparseTensor, c_tensor, make
 from .runtime_plan import PlanArgument, PlanOperation, PlanOutput, RuntimePlan, graph_operations, parse_graph, text_of
@@ -144,9 +145,12 @@ class _Session(threading.local):
     handle: Any = None
     context: Any = None
 
-    def __del__(self) -> None:
-        if self.handle is not None:
-            lib.lat_session_destroy(self.handle)
+    def end(self) -> None:
+        handle, self.handle = self.handle, None
+        if handle is not None:
+            lib.lat_session_destroy(handle)
+
+    __del__ = end
 
 
 class LatticeProgram:
@@ -188,6 +192,17 @@ class LatticeProgram:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._run(self._inputs(args, kwargs))
 
+    def map(self, inputs: Iterable[Any], *, progress: bool = False) -> Iterator[Any]:
+        """The results of many inputs, one after the other; an input is one argument, a tuple of them, or a dictionary by name.
+
+        progress: shows a bar of tqdm, RuntimeError where that is not installed.
+        """
+        for item in tracked(inputs, progress, "LatticeProgram.map"):
+            if isinstance(item, Mapping):
+                yield self(**item)
+            else:
+                yield self(*item) if isinstance(item, tuple) else self(item)
+
     def _inputs(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Dict[str, Any]:
         if any(isinstance(value, SparseTensor) for value in (*args, *kwargs.values())):
             return self._shorthand(args, kwargs)
@@ -210,9 +225,10 @@ class LatticeProgram:
 
     def _run(self, inputs: Mapping[str, Any]) -> Any:
         bindings, n, of, kept = bound(inputs)
-        session = self._session
-        if session.handle is None:
-            session.context, out = context(), ffi.new("lat_session **")
+        session, current = self._session, context()
+        if session.context is not current:  # the first run of this thread, or the first after lattice.set_options
+            session.end()
+            session.context, out = current, ffi.new("lat_session **")
             check(lib.lat_session_create(session.context, self._program, out))
             session.handle = out[0]
         results = ffi.new("lat_results **")

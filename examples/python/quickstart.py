@@ -1,4 +1,4 @@
-"""The walkthrough with the array library of your choice: python quickstart_arrays.py [numpy|torch|mlx]."""
+"""The walkthrough with the array library of your choice: python quickstart.py [numpy|torch|mlx]."""
 import importlib
 import sys
 
