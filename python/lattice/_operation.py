@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Callable, List, Optional, Sequence, Tuple
 
 from ._arrays import Library, common_library, is_contiguous
-from ._library import NULL, check, context, fail, ffi, lib, new
+from ._library import NULL, check, collect, context, fail, ffi, lib, new
 from ._math import math_of
 from .core.sparse import Batch, SparseTensor, c_tensor, cached_c_tensor, feats_of, make, own_tensor, place_of
 
@@ -136,7 +136,7 @@ def run_directly(tensors: Sequence[SparseTensor], params: Sequence[Any], call: C
         fail(status)
     if dense:
         return of.take(out[0])
-    tensor = own_tensor(out[0])
+    tensor = collect(out[0], lib.lat_tensor_release)
     found = lib.lat_tensor_feats(tensor)
     data, feats = found.data, None
     # Where C shares the features of an input, so does Python: the memory is the caller's.

@@ -1,6 +1,7 @@
 """NumPy arrays."""
 from __future__ import annotations
 
+from math import prod
 from typing import Any, Callable, List, Tuple
 
 from .._library import ffi, new
@@ -50,9 +51,7 @@ class NumpyLibrary(Library):
 
     def over(self, data: Any, dtype: int, shape: Tuple[int, ...], drop: Callable[[Any], None], writable: bool) -> Any:
         kind = self.objects.get(dtype) or self.dtype_object(dtype)
-        n = ITEM_BYTES[dtype]
-        for length in shape:
-            n *= length
+        n = prod(shape) * ITEM_BYTES[dtype]
         if n == 0:
             drop(None)
             return self.numpy.empty(shape, kind)

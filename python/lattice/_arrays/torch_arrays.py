@@ -1,11 +1,12 @@
 """PyTorch tensors on the CPU."""
 from __future__ import annotations
 
+from math import prod
 from typing import Any, Callable, List, Sequence, Tuple
 
-from .._library import ffi
+from .._library import ffi, new
 from .array_library import Library
-from .array_views import ITEM_BYTES, NAMES, U8, VOID, held_buffer, make_view
+from .array_views import ITEM_BYTES, NAMES, U8, VIEW, VOID, held_buffer, view_fields
 
 
 class TorchLibrary(Library):
@@ -33,22 +34,21 @@ class TorchLibrary(Library):
         return int(array.data_ptr())  # `array.data = other` exchanges it
 
     def view(self, array: Any) -> Tuple[Any, Any]:
-        if array.device.type != "cpu":
+        if not array.is_cpu:
             raise RuntimeError(f"array: device: got {array.device}, expected cpu: no CUDA module")
         if array.layout is not self.torch.strided:
             raise ValueError(f"array: layout: got {array.layout}, expected a strided tensor")
         if array.is_conj() or array.is_neg():
             array = array.resolve_conj().resolve_neg()
-        if not array.untyped_storage().nbytes() and array.numel():
+        start = array.data_ptr()
+        if start == array.storage_offset() * array.element_size() and array.numel():  # counted from NULL
             raise ValueError("array: memory: got a tensor whose storage was freed, expected one with its values")
-        data = ffi.cast(VOID, array.data_ptr())
-        return make_view(data, self.code_of(array), array.shape, array.stride()), array
+        code = self.codes.get(array.dtype) or self.code_of(array)
+        return new(VIEW, view_fields(ffi.cast(VOID, start), code, array.shape, array.stride())), array
 
     def over(self, data: Any, dtype: int, shape: Tuple[int, ...], drop: Callable[[Any], None], writable: bool) -> Any:
         kind = self.objects[dtype]
-        n = ITEM_BYTES[dtype]
-        for length in shape:
-            n *= length
+        n = prod(shape) * ITEM_BYTES[dtype]
         if n == 0:
             drop(None)
             return self.torch.empty(shape, dtype=kind)

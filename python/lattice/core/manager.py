@@ -8,7 +8,7 @@ import weakref
 from typing import Any, Dict, Optional, Tuple
 
 from .._arrays import Library, as_array, library_of
-from .._library import check, context, ffi, lib, options
+from .._library import check, collect, context, ffi, lib, options
 from .types import CoordinateMapKey, IntOrTriple, KernelSpec, Triple, check_active, check_coords, triple
 
 _manager_ids = itertools.count()
@@ -201,10 +201,13 @@ class CoordinateManager:
         """The entry of a C set that an operation made (a borrowed handle)."""
         if set_id is None:
             set_id = lib.lat_coords_id(handle)
+        entry = self._by_set.get(set_id)
+        if entry is not None:
+            return entry
         with self._lock:
             entry = self._by_set.get(set_id)
             if entry is None:
-                entry = Entry(retain_set(handle), set_id=set_id)
+                entry = Entry(collect(lib.lat_coords_retain(handle), lib.lat_coords_release), None, None, set_id)
                 self._by_set.put(set_id, entry)
             return entry
 
