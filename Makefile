@@ -2,17 +2,19 @@
 #   make demo [SCAN=file.bin|file.ply]   set up, build, run the network of the quickstart over a scan
 #   make check                           set up, build, run the whole test suite
 #   make bench [PROBLEMS="..."]          measure (docs/benchmarks.md); also options of `lattice bench`
+#   make peers                           measure peers beside, installed under build/peers; ARGUMENTS of bench/peers/peers.py
 #   make install PREFIX=/usr/local       headers, libraries, program, CMake and pkg-config files
 #   make generated                       write what is derived from the headers and tests again (docs/operations.md, docs/api/, Python's declarations)
 #   make clean
 PREFIX ?= /usr/local
 SCAN ?=
 PROBLEMS ?=
+ARGUMENTS ?=
 CMAKE_FLAGS ?=
 CTEST_FLAGS ?=
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: all demo check bench install generated clean setup release program dev
+.PHONY: all demo check bench peers install generated clean setup release program dev
 
 all: release
 
@@ -45,6 +47,9 @@ generated:
 
 bench: program
 	@bash bench/run.sh build/release/lattice -- $(PROBLEMS)
+
+peers: program
+	@python3 bench/peers/peers.py $(ARGUMENTS)
 
 # `make && sudo make install` only copies as root.
 install:

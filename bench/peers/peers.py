@@ -2,8 +2,8 @@
 """Measures this library and its peers on the same problems in one run, in turn, each with its best settings.
 
 usage: peers.py [--program build/release/lattice] [--threads 1,2] [--rounds 3] [--repeats 5] [--seconds 0.2]
-                [--cpu-time] [--only TEXT] [--record] [--no-install] [PEER ...]
-       peers.py --table FILE      the table of a recorded run again (the last run in the file)
+                [--cpu-time] [--only TEXT] [--record [--history FOLDER]] [--no-install] [PEER ...]
+       peers.py --table FILE      the table of the last commit in a history again; of several runs the last counts
 
 Peers: torch, spconv, mlx, mlx_lattice, minkowski (default: all). They are installed into virtual environments under
 build/peers from the package index on the first call; --no-install takes what this Python has. A peer that does not
@@ -141,12 +141,18 @@ def find_pythons(options):
 
 
 def open_workers(pythons, threads, missing):
+    """A peer that is wrong (or does not start) with several threads is measured with one, and its name says so."""
     workers = {}
     for peer, python in pythons.items():
-        try:
-            workers[peer] = Worker(peer, python, threads)
-        except (OSError, RuntimeError) as error:
-            missing[peer] = str(error)
+        for count in dict.fromkeys((threads, 1)):
+            try:
+                workers[peer] = Worker(peer, python, count)
+            except (OSError, RuntimeError) as error:
+                missing[peer if count == 1 else f"{peer} with {count} threads"] = str(error)
+                continue
+            if count != threads:
+                workers[peer].name += " (one thread)"
+            break
     return workers
 
 
@@ -259,17 +265,18 @@ def print_verdict(lines):
 def print_recorded(path):
     with open(path, encoding="utf-8") as file:
         lines = [json.loads(line) for line in file if line.strip()]
-    lines = [line for line in lines if line["date"] == lines[-1]["date"]]
+    lines = [line for line in lines if line["commit"] == lines[-1]["commit"]]
+    lines = list({(line["problem"], line["threads"], line["peer"]): line for line in lines}.values())
     print_table(lines)
     print_verdict(lines)
 
 
-def record(lines, machine):
-    path = os.path.join(ROOT, "bench", "history", f"peers-{machine}.jsonl")
+def record(lines, folder, machine):
+    path = os.path.join(folder, f"peers-{machine}.jsonl")
     with open(path, "a", encoding="utf-8") as file:
         for line in lines:
             file.write(json.dumps(line) + "\n")
-    say(f"appended {len(lines)} lines to {os.path.relpath(path, ROOT)}")
+    say(f"appended {len(lines)} lines to {path}")
 
 
 def arguments():
@@ -283,6 +290,7 @@ def arguments():
     parser.add_argument("--only", default="", help="problems that contain this text")
     parser.add_argument("--cpu-time", action="store_true")
     parser.add_argument("--record", action="store_true")
+    parser.add_argument("--history", default=os.path.join(ROOT, "bench", "history"), metavar="FOLDER")
     parser.add_argument("--no-install", action="store_true")
     parser.add_argument("--table", metavar="FILE")
     options = parser.parse_args()
@@ -325,7 +333,7 @@ def main():
     for entry in wrong:
         print(f"NOT THE SAME WORK: {entry['peer']} on {entry['problem']}")
     if options.record:
-        record(lines, limits["machine"])
+        record(lines, options.history, limits["machine"])
     return 1 if wrong else 0
 
 
