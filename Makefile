@@ -3,6 +3,7 @@
 #   make check                           set up, build, run the whole test suite
 #   make bench [PROBLEMS="..."]          measure (docs/benchmarks.md); also options of `lattice bench`
 #   make peers                           measure peers beside, installed under build/peers; ARGUMENTS of bench/peers/peers.py
+#   make plots                           measure and draw time against channels, voxels and threads: out/plots/*.png
 #   make install PREFIX=/usr/local       headers, libraries, program, CMake and pkg-config files
 #   make generated                       write what is derived from the headers and tests again (docs/operations.md, docs/api/, Python's declarations)
 #   make clean
@@ -14,7 +15,7 @@ CMAKE_FLAGS ?=
 CTEST_FLAGS ?=
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: all demo check bench peers install generated clean setup release program dev
+.PHONY: all demo check bench peers plots install generated clean setup release program dev
 
 all: release
 
@@ -50,6 +51,9 @@ bench: program
 
 peers: program
 	@python3 bench/peers/peers.py $(ARGUMENTS)
+
+plots: program
+	@python3 bench/plot.py $(ARGUMENTS)
 
 # `make && sudo make install` only copies as root.
 install:

@@ -4,6 +4,7 @@
 usage: peers.py [--program build/release/lattice] [--threads 1,2] [--rounds 3] [--repeats 5] [--seconds 0.2]
                 [--cpu-time] [--only TEXT] [--record [--history FOLDER]] [--no-install] [PEER ...]
        peers.py --table FILE      the table of the last commit in a history again; of several runs the last counts
+       peers.py --self-test
 
 Peers: torch, spconv, mlx, mlx_lattice, minkowski (default: all). They are installed into virtual environments under
 build/peers from the package index on the first call; --no-install takes what this Python has. A peer that does not
@@ -279,6 +280,30 @@ def record(lines, folder, machine):
     say(f"appended {len(lines)} lines to {path}")
 
 
+def self_test():
+    """What needs no peer: the strings, the published numbers, the table."""
+    item = parse("subm_conv3d:cin=64,cout=64,k=3,type=f32,scene=cpu_lidar")
+    assert (item["op"], item["cin"], item["scene"]) == ("subm_conv3d", 64, "cpu_lidar")
+    half = peer_published.answer(item, 1, 119.0, None)  # half of the limit that was there: twice the time
+    assert half["run"]["median"] == 2 * 85.6 and half["map"]["median"] == 2 * 99.5, half
+    assert peer_published.answer(dict(item, cin=48, cout=48), 1, 119.0, None) is None
+    assert peer_published.answer(dict(item, scene="cpu_indoor"), 2, 119.0, None) is None  # not measured
+    assert [round(peer_published.rate(c, c), 1) for c in (8, 16, 64, 256)] == [6.4, 12.8, 51.8, 75.0]
+    layer = {"products": 5e8, "in_channels": 16, "channels": 16, "support": "same", "in_rows": 9, "rows": 9, "edges": 541927}
+    run, first = peer_published.network_ms([layer, layer])  # one map for both
+    assert abs(run - 2 * 1000 / 12.8) < 1e-9 and abs(first - run - 99.5) < 1e-9, (run, first)
+    a = {"run": {"median": 2.0}, "map": {"median": 1.0}}
+    assert less_disturbed(a, {"run": {"median": 1.0}, "map": {"median": 3.0}}) == {"run": {"median": 1.0}, "map": {"median": 1.0}}
+    assert agree({"edges": 3, "products": 1.0}, {"edges": 3}) and not agree({"edges": 3, "products": 1.0}, {"edges": 4})
+    assert not agree({"edges": None, "products": 1.0}, {"edges": None, "products": 1.1})
+    origin = dict.fromkeys(("machine", "cpu", "commit", "compiler", "date", "level", "fma_peak_gflops"), 1)
+    entry = dict(a, problem="relation:k=3,s=1,scene=cpu_lidar", threads=1, peer="x")
+    line = as_line(entry, {"run": {"median": 1.0}}, origin, "wall")
+    assert line["run_times_ours"] == 2.0 and line["first_ms"] is None and cell(line, "run") == "2.0 (2.0x)", line
+    print("peers.py: self-test passed")
+    return 0
+
+
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("peers", nargs="*", metavar="PEER")
@@ -293,6 +318,7 @@ def arguments():
     parser.add_argument("--history", default=os.path.join(ROOT, "bench", "history"), metavar="FOLDER")
     parser.add_argument("--no-install", action="store_true")
     parser.add_argument("--table", metavar="FILE")
+    parser.add_argument("--self-test", action="store_true")
     options = parser.parse_args()
     options.peers = options.peers or list(PEERS)
     unknown = set(options.peers) - set(PEERS)
@@ -307,6 +333,8 @@ def arguments():
 
 def main():
     options = arguments()
+    if options.self_test:
+        return self_test()
     if options.table:
         print_recorded(options.table)
         return 0

@@ -150,6 +150,7 @@ run 0 "${quick[@]}" --cpu-time relu:n=10,threads=1 --record --history=history --
 says "$(echo history/*.jsonl)" '"commit": "first"'
 says "$(echo history/*.jsonl)" '"clock": "cpu"'
 python3 "$root/bench/compare.py" --self-test >/dev/null || fail "compare.py --self-test"
+python3 "$root/bench/peers/peers.py" --self-test >/dev/null || fail "peers.py --self-test"
 python3 "$root/bench/compare.py" history/*.jsonl "$(echo history/*.jsonl)@first" >/dev/null || fail "compare.py: a run differs from itself"
 
 [ $failures = 0 ] && echo "bench: all checks passed"
