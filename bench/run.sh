@@ -17,10 +17,13 @@ fi
 [ -x "$program" ] || { echo "bench/run.sh: no program at '$program': run make first" >&2; exit 2; }
 
 options=()
+explain=()
 problems=()
 while [ $# -gt 0 ]; do
   case $1 in
     --json | --record | --cpu-time) options+=("$1") ;;
+    --explain) explain=("$1") ;; # of problems alone
+    --file) problems+=("$1" "${2:?value of $1}"); shift ;;
     --*=*) options+=("$1") ;;
     --*) options+=("$1" "${2:?value of $1}"); shift ;;
     *) problems+=("$1") ;;
@@ -41,5 +44,5 @@ fi
 
 "$program" bench limits "${options[@]}"
 exit_code=0
-"$program" bench "${options[@]}" "${problems[@]}" || exit_code=$?
+"$program" bench "${options[@]}" "${explain[@]}" "${problems[@]}" || exit_code=$?
 exit "$exit_code"

@@ -3,7 +3,8 @@
 
 usage: peers.py [--program build/release/lattice] [--threads 1,2] [--rounds 3] [--repeats 5] [--seconds 0.2]
                 [--cpu-time] [--only TEXT] [--record [--history FOLDER]] [--no-install] [PEER ...]
-       peers.py --table FILE      the table of the last commit in a history again; of several runs the last counts
+       peers.py --table FILE | FILE@COMMIT     the table of the last commit in a history, or of that one; of several runs of
+                                               a problem the last counts
        peers.py --self-test
 
 Peers: torch, spconv, mlx, mlx_lattice, minkowski (default: all). They are installed into virtual environments under
@@ -263,10 +264,11 @@ def print_verdict(lines):
                       f"as the best {kind} peer ({best['peer']})")
 
 
-def print_recorded(path):
+def print_recorded(argument):
+    path, _, commit = argument.partition("@")
     with open(path, encoding="utf-8") as file:
         lines = [json.loads(line) for line in file if line.strip()]
-    lines = [line for line in lines if line["commit"] == lines[-1]["commit"]]
+    lines = [line for line in lines if line["commit"].startswith(commit or lines[-1]["commit"])]
     lines = list({(line["problem"], line["threads"], line["peer"]): line for line in lines}.values())
     print_table(lines)
     print_verdict(lines)
