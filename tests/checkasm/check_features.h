@@ -255,3 +255,21 @@ static void check_join_rows(const checker *c) {
     }
   }
 }
+
+static void check_point_cells_f32(const checker *c) {
+  const lat__point_cells_args args = {{0.25f, -3.0f, 100.0f}, {0.05f, 0.1f, 1e-3f}, {1e6f, 1e6f, 2e4f}, 0.5f};
+  for (int64_t n = 0; n <= 50; n++) {
+    for (int form = 0; form < 4; form++) {
+      float *points = random_floats(3 * n);
+      if (form > 0 && n > 0) points[random_below(3 * n)] = form == 1 ? NAN : form == 2 ? 1e7f : -2e6f;
+      size_t bytes = (size_t)(4 * n) * sizeof(int32_t);
+      int32_t *expected = guarded_output(bytes, 64), *got = guarded_output(bytes, 0);
+      int fit = c->scalar->point_cells_f32(&args, points, n, expected);
+      assert_int_equal(c->level->point_cells_f32(&args, points, n, got), fit);
+      assert_int_equal(fit, form == 0 || n == 0);
+      if (fit) assert_same_bytes("point_cells_f32", got, expected, bytes);
+      guarded_check("point_cells_f32");
+      guarded_free_all();
+    }
+  }
+}

@@ -48,6 +48,7 @@ static LAT_ALWAYS_INLINE bool locate_f64(double point, double origin, double siz
 
 typedef struct cells_job {
   const lat__point_cells_desc *desc;
+  const lat__cpu_kernels *kernels;
   lat__first_index fault;
 } cells_job;
 
@@ -81,9 +82,26 @@ static LAT_ALWAYS_INLINE int64_t cells_of(const lat__point_cells_desc *desc, lat
   return end;
 }
 
+/// Whole rows of float32 coordinates, all without fault; false: they have to be looked at one by one.
+static bool packed_cells(const cells_job *job, int64_t begin, int64_t end) {
+  const lat__point_cells_desc *desc = job->desc;
+  lat__point_cells_args args = {.shift = desc->rule == LAT__CELL_NEAREST ? 0.5f : 0.0f};
+  if (desc->dtype != LAT_DTYPE_F32 || desc->point_stride != 3 || desc->axis_stride != 1) return false;
+  for (int axis = 0; axis < 3; axis++) {
+    args.origin[axis] = (float)desc->origin[axis];
+    args.size[axis] = (float)desc->voxel_size[axis];
+    args.limit[axis] = (float)desc->limit[axis];
+  }
+  const float *points = (const float *)desc->points + 3 * begin;
+  if (!job->kernels->point_cells_f32(&args, points, end - begin, desc->rows + 4 * begin)) return false;
+  for (int64_t p = begin; desc->batches && p < end; p++) desc->rows[4 * p] = desc->batches[p * desc->batch_stride];
+  return true;
+}
+
 static void cells_range(void *arg, int64_t begin, int64_t end, int worker) {
   cells_job *job = arg;
   (void)worker;
+  if (packed_cells(job, begin, end)) return;
   int64_t stop = job->desc->dtype == LAT_DTYPE_F32 ? cells_of(job->desc, LAT_DTYPE_F32, begin, end)
                                                    : cells_of(job->desc, LAT_DTYPE_F64, begin, end);
   if (stop < end) lat__first_index_report(&job->fault, stop);
@@ -137,7 +155,7 @@ static void corners_range(void *arg, int64_t begin, int64_t end, int worker) {
 }
 
 lat_status lat__cpu_point_cells(lat_context *context, const lat__point_cells_desc *desc) {
-  cells_job job = {.desc = desc};
+  cells_job job = {.desc = desc, .kernels = lat__cpu_kernels_for(context)};
   bool corners = desc->rule == LAT__CELL_CORNERS;
   lat__first_index_init(&job.fault);
   lat__parallel_for(context, desc->n_points, corners ? POINT_GRAIN / 8 : POINT_GRAIN,
@@ -150,7 +168,7 @@ lat_status lat__cpu_point_cells(lat_context *context, const lat__point_cells_des
 typedef struct reduce_job {
   const lat__voxel_reduce_desc *desc;
   const int32_t *begins; ///< n_voxels + 1: the voxel's entries of `points`
-  const int32_t *points; ///< (n_points,): points by voxel, ascending within one
+  const int32_t *points; ///< (n_points,): points by voxel, ascending within one; NULL: as they come
   const lat__cpu_kernels *kernels;
 } reduce_job;
 
@@ -194,16 +212,30 @@ void lat__cpu_points_by_voxel(int64_t n_points, const int32_t *inverse_rows, int
   }
 }
 
+/// Whether the points stand by voxel already, as those of a scan that was voxelized before do.
+static bool stand_by_voxel(const lat__voxel_reduce_desc *desc) {
+  int32_t last = 0;
+  for (int64_t p = 0; p < desc->n_points; p++) {
+    if (desc->inverse_rows[p] < last) return false;
+    last = desc->inverse_rows[p];
+  }
+  return true;
+}
+
 lat_status lat__cpu_voxel_reduce(lat_context *context, const lat__voxel_reduce_desc *desc) {
   static const char op[] = "voxelize";
   lat_status status = LAT_STATUS_OK;
   void *memory = NULL, *points = NULL;
   if (desc->n_voxels == 0) return LAT_STATUS_OK;
   LAT_TRY(lat__alloc_items(context, op, desc->n_voxels + 1, sizeof(int32_t), &memory), done);
-  LAT_TRY(lat__alloc_items(context, op, desc->n_points, sizeof(int32_t), &points), done);
   int32_t *begins = memory;
   begins[0] = 0; // where a voxel ends the next one begins
-  lat__cpu_points_by_voxel(desc->n_points, desc->inverse_rows, desc->n_voxels, desc->counts, begins + 1, points);
+  if (stand_by_voxel(desc)) {
+    for (int64_t v = 0; v < desc->n_voxels; v++) begins[v + 1] = begins[v] + desc->counts[v];
+  } else {
+    LAT_TRY(lat__alloc_items(context, op, desc->n_points, sizeof(int32_t), &points), done);
+    lat__cpu_points_by_voxel(desc->n_points, desc->inverse_rows, desc->n_voxels, desc->counts, begins + 1, points);
+  }
   reduce_job job = {desc, begins, points, lat__cpu_kernels_for(context)};
   lat__parallel_for(context, desc->n_voxels, VOXEL_GRAIN, reduce_range, &job);
 done:

@@ -131,6 +131,13 @@ typedef struct lat__join_args {
   void *y; ///< (n_rows, channels)
 } lat__join_args;
 
+/// A lattice of cells for float32 points.
+typedef struct lat__point_cells_args {
+  float origin[3], size[3];
+  float limit[3]; ///< magnitudes of coordinates stay below it
+  float shift;    ///< 0.5: to the nearest cell
+} lat__point_cells_args;
+
 /// Outer products of a pair list. Rows are `*_stride` floats apart.
 typedef struct lat__outer_gemm_args {
   const float *x;

@@ -36,6 +36,7 @@
 #include "backend/cpu/kernel/join_template.h"
 #include "backend/cpu/kernel/norm_template.h"
 #include "backend/cpu/kernel/outer_gemm_template.h"
+#include "backend/cpu/kernel/points_template.h"
 #include "backend/cpu/kernel/row_gemm_template.h"
 #include "backend/cpu/kernel/row_lists_template.h"
 

@@ -181,6 +181,10 @@ static inline float v_sum16(const vf32 *v) {
   return v_sum4(_mm_add_ps(_mm256_castps256_ps128(sum), _mm256_extractf128_ps(sum, 1)));
 }
 
+static inline void v_store_floor(int32_t *p, vf32 v) {
+  _mm256_storeu_si256((__m256i *)(void *)p, _mm256_cvttps_epi32(_mm256_floor_ps(v)));
+}
+
 #define V64_LANES 4
 typedef __m256d vf64;
 

@@ -134,6 +134,10 @@ static inline float v_sum16(const vf32 *v) {
   return _mm_cvtss_f32(_mm_add_ss(four, _mm_movehdup_ps(four)));
 }
 
+static inline void v_store_floor(int32_t *p, vf32 v) {
+  _mm512_storeu_si512(p, _mm512_cvttps_epi32(_mm512_roundscale_ps(v, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC)));
+}
+
 #define V64_LANES 8
 typedef __m512d vf64;
 

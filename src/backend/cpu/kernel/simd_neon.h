@@ -153,6 +153,10 @@ static inline float v_sum16(const vf32 *v) {
   return vget_lane_f32(two, 0) + vget_lane_f32(two, 1);
 }
 
+static inline void v_store_floor(int32_t *p, vf32 v) {
+  vst1q_s32(p, vcvtq_s32_f32(vrndmq_f32(v)));
+}
+
 #define V64_LANES 2
 typedef float64x2_t vf64;
 

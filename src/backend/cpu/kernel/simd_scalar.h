@@ -151,6 +151,11 @@ static inline float v_sum16(const vf32 *v) {
   return lanes[0];
 }
 
+/// floor(v), which is an int32.
+static inline void v_store_floor(int32_t *p, vf32 v) {
+  *p = (int32_t)floorf(v);
+}
+
 /// Doubles in vectors of V64_LANES; the plain operators + - * work on them.
 #define V64_LANES 1
 typedef double vf64;
