@@ -52,7 +52,7 @@ int main(int argc, char **argv) {
     for (int c = 1; c < (int)s.shape[1]; c++) *best = row[c] > row[*best] ? (uint8_t)c : *best;
   }
   lat_array_view labels = lat_array_as_view(classes);
-  check(lat_cloud_add_field(context, cloud, "label", &labels));
+  check(lat_cloud_add_field(context, cloud, "class", &labels));
   check(lat_cloud_write_ply(context, cloud, argv[2], NULL));
   printf("%lld points, %lld voxels\n", (long long)s.shape[0], (long long)lat_tensor_count(voxels));
   return EXIT_SUCCESS; // the process ends: what is left goes with it
