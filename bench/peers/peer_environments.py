@@ -1,6 +1,7 @@
 """Virtual environments of the peers, from the package index. What does not install is kept with its reason."""
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -50,9 +51,17 @@ class Environment:
             return f"not built within {LIMIT_SECONDS} s"
         if done.returncode == 0:
             return None
-        lines = [line.strip() for line in (done.stdout + done.stderr).splitlines() if "rror" in line]
-        lines = [line for line in lines if "subprocess-exited" not in line] or ["no reason given"]
-        return lines[0][:160]
+        return reason_of(done.stdout + done.stderr)
+
+
+def reason_of(output):
+    """The line of pip's output that says most: a build's own error, else pip's."""
+    lines = [line.strip() for line in output.splitlines()]
+    for pattern in (r"CMake Error", r"\w+(Error|Exception): ", r".*: (fatal )?error: ", r"ERROR: "):
+        found = [line for line in lines if re.match(pattern, line)]
+        if found:
+            return found[-1][:160]
+    return "no reason given"
 
 
 def newest_python(at_least):

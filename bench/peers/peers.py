@@ -298,6 +298,8 @@ def self_test():
     assert less_disturbed(a, {"run": {"median": 1.0}, "map": {"median": 3.0}}) == {"run": {"median": 1.0}, "map": {"median": 1.0}}
     assert agree({"edges": 3, "products": 1.0}, {"edges": 3}) and not agree({"edges": 3, "products": 1.0}, {"edges": 4})
     assert not agree({"edges": None, "products": 1.0}, {"edges": None, "products": 1.1})
+    text = "  error: subprocess-exited-with-error\n  TypeError: takes 1\n  [end of output]\nerror: metadata-generation-failed"
+    assert peer_environments.reason_of(text) == "TypeError: takes 1" and peer_environments.reason_of("") == "no reason given"
     origin = dict.fromkeys(("machine", "cpu", "commit", "compiler", "date", "level", "fma_peak_gflops"), 1)
     entry = dict(a, problem="relation:k=3,s=1,scene=cpu_lidar", threads=1, peer="x")
     line = as_line(entry, {"run": {"median": 1.0}}, origin, "wall")
