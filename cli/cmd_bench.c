@@ -68,8 +68,9 @@ static int close_log(bench_request *request) {
   return fclose(log) ? cli_failure(verb, "--record: %s", strerror(errno)) : CLI_OK;
 }
 
-static int report(bench_request *request, const bench_result *result) {
+static int report(bench_request *request, bench_result *result) {
   int code = CLI_OK;
+  if (!request->explain) result->ways.count = 0; // lines of a history stay short
   if (request->json) {
     code = cli_print_json(verb, bench_result_json(result, NULL));
   } else {

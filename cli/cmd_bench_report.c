@@ -157,9 +157,9 @@ static const char *reason_of(const lat_conv_candidates *ways, int64_t index) {
   return refusal ? refusal : "stands behind the one that was taken";
 }
 
-/// `[{"way", "taken", "reason"}]`, null where there is nothing to choose.
+/// `[{"way", "taken", "reason"}]`.
 static json_t *ways_json(const lat_conv_candidates *ways) {
-  json_t *list = ways->count ? json_array() : json_null();
+  json_t *list = json_array();
   for (int64_t i = 0; i < ways->count; i++) {
     json_array_append_new(list, json_pack("{s:s, s:b, s:s?}", "way", ways->items[i].name, "taken", i == ways->taken,
                                           "reason", reason_of(ways, i)));
@@ -176,8 +176,9 @@ json_t *bench_result_json(const bench_result *result, const bench_origin *origin
       "level", lat_cpu_level_name(result->level), "threads", result->threads, "n_in", (json_int_t)result->n_in, "n_out",
       (json_int_t)result->n_out, "edges", edges, "algorithm", algorithm, "clock", result->cpu_time ? "cpu" : "wall");
   if (!object) return NULL;
-  return finish(object, json_object_set_new(object, "ways", ways_json(&result->ways)) || set_times(object, result) ||
-                            set_rates(object, result) || set_peer(object, result) || set_origin(object, origin));
+  return finish(object, (result->ways.count && json_object_set_new(object, "ways", ways_json(&result->ways))) ||
+                            set_times(object, result) || set_rates(object, result) || set_peer(object, result) ||
+                            set_origin(object, origin));
 }
 
 json_t *bench_limits_json(const bench_limits *limits, const bench_origin *origin) {

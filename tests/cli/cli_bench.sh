@@ -91,6 +91,8 @@ says stdout "  * depthwise        depthwise_f32"
 says stdout "one way: nothing to choose"
 [ "$(grep -c '^    \* ' stdout)" = 3 ] || fail "not one way is taken for each of three problems"
 run 0 "${quick[@]}" --json subm_conv3d:n=100
+grep -q '"ways"' stdout && fail "ways without --explain"
+run 0 "${quick[@]}" --json --explain subm_conv3d:n=100
 says stdout '{"way": "gather_gemm", "taken": true, "reason": null}'
 
 # A join has to read only the rows of each operand that occur in its result.
