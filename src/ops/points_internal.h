@@ -28,7 +28,7 @@ struct lat_point_map {
 #define LAT__MAP_SLOTS 8
 
 /// Points of a block for each thread where voxels around points are looked up.
-#define LAT__MAP_BLOCK_POINTS 16384
+#define LAT__MAP_BLOCK_POINTS 2048
 
 /// Checked points and grid of one call. Borrows the caller's memory.
 typedef struct lat__points {

@@ -97,25 +97,6 @@ typedef struct lookup_job {
   int32_t *result;
 } lookup_job;
 
-static void lookup_range(void *arg, int64_t begin, int64_t end, int worker) {
-  const lookup_job *job = arg;
-  const lat__coord_index *index = job->index;
-  (void)worker;
-  for (int64_t q = begin; q < end; q++) {
-    if (q + PREFETCH_AHEAD < end) {
-      __builtin_prefetch(&index->slots[hash_row(job->queries + 4 * (q + PREFETCH_AHEAD)) & index->mask], 0);
-    }
-    job->result[q] = index->slots[find_slot(index->rows, index->slots, index->mask, job->queries + 4 * q)];
-  }
-}
-
-lat_status lat__cpu_index_lookup(lat_context *context, const lat__coord_index *index, const int32_t *queries,
-                                 int64_t n_queries, int32_t *result) {
-  lookup_job job = {index, queries, result};
-  lat__parallel_for(context, n_queries, LOOKUP_GRAIN, lookup_range, &job);
-  return LAT_STATUS_OK;
-}
-
 /// Slots where the searches of rows to come begin; row r has place r mod HASH_AHEAD.
 typedef struct slot_queue {
   uint64_t slot[HASH_AHEAD];
@@ -126,6 +107,39 @@ static LAT_ALWAYS_INLINE void queue_row(slot_queue *queue, const int32_t *slots,
   uint64_t slot = hash_row(rows + 4 * row) & mask;
   queue->slot[row % HASH_AHEAD] = slot;
   __builtin_prefetch(&slots[slot], 1);
+}
+
+static void lookup_range(void *arg, int64_t begin, int64_t end, int worker) {
+  const lookup_job *job = arg;
+  const lat__coord_index index = *job->index; // stores to result cannot change it
+  const int32_t *queries = job->queries;
+  slot_queue queue;
+  (void)worker;
+  for (int64_t q = begin; q < end && q < begin + HASH_AHEAD; q++) {
+    queue_row(&queue, index.slots, index.mask, queries, q);
+  }
+  for (int64_t q = begin; q < end; q++) {
+    uint64_t slot = queue.slot[q % HASH_AHEAD];
+    const int32_t *key = queries + 4 * q;
+    if (q + HASH_AHEAD < end) queue_row(&queue, index.slots, index.mask, queries, q + HASH_AHEAD);
+    if (q + KEY_AHEAD < end) {
+      int64_t ahead = index.slots[queue.slot[(q + KEY_AHEAD) % HASH_AHEAD]];
+      __builtin_prefetch(index.rows + 4 * (ahead == EMPTY ? 0 : ahead));
+    }
+    int32_t row = index.slots[slot];
+    while (row != EMPTY && !rows_equal(index.rows + 4 * (int64_t)row, key)) {
+      slot = (slot + 1) & index.mask;
+      row = index.slots[slot];
+    }
+    job->result[q] = row;
+  }
+}
+
+lat_status lat__cpu_index_lookup(lat_context *context, const lat__coord_index *index, const int32_t *queries,
+                                 int64_t n_queries, int32_t *result) {
+  lookup_job job = {index, queries, result};
+  lat__parallel_for(context, n_queries, LOOKUP_GRAIN, lookup_range, &job);
+  return LAT_STATUS_OK;
 }
 
 // Points share voxels, so most searches end at a row that is there: its slot is fetched HASH_AHEAD rows ahead, the row
