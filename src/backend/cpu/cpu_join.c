@@ -19,6 +19,7 @@ typedef struct join_side {
   int64_t channels;
   lat_dtype dtype;
   float fill; ///< what a missing row is made of
+  size_t row_bytes;
 } join_side;
 
 typedef struct join_job {
@@ -26,6 +27,7 @@ typedef struct join_job {
   const lat__cpu_kernels *kernels;
   join_side lhs, rhs;
   int64_t row_channels; ///< of y
+  size_t out_bytes;     ///< of an element of y
 } join_job;
 
 static const void *element_at(const void *x, lat_dtype dtype, int64_t element) {
@@ -75,14 +77,14 @@ static void binary_range(void *arg, int64_t begin, int64_t end, int worker) {
 /// Puts one operand's part of row r at elements [first, first + channels) of y.
 static void copy_part(const join_job *job, const join_side *side, int64_t r, int64_t first) {
   const lat__join_desc *desc = job->desc;
-  size_t bytes = lat_dtype_bytes(desc->dtype_out);
+  const size_t bytes = job->out_bytes;
   char *target = (char *)desc->y + (size_t)first * bytes;
   int64_t row = side->rows ? side->rows[r] : r;
   if (side->channels == 0) return;
   if (row < 0) {
     memset(target, 0, (size_t)side->channels * bytes);
   } else if (side->dtype == desc->dtype_out) {
-    lat__cpu_copy_row(element_at(side->x, side->dtype, row * side->channels), (size_t)side->channels * bytes, target);
+    memcpy(target, (const char *)side->x + (size_t)(row * side->channels) * bytes, (size_t)side->channels * bytes);
   } else { // the promotion of unlike dtypes is float32
     (void)lat__cpu_widen(job->kernels, side->dtype, side->x, row * side->channels, side->channels,
                          (float *)desc->y + first);
@@ -92,10 +94,9 @@ static void copy_part(const join_job *job, const join_side *side, int64_t r, int
 /// Fetches the row that stands at row r of the join.
 static void prefetch_part(const join_side *side, int64_t r) {
   int64_t row = side->rows ? side->rows[r] : -1;
-  size_t row_bytes = (size_t)side->channels * lat_dtype_bytes(side->dtype);
   if (row < 0) return;
-  const char *x = element_at(side->x, side->dtype, row * side->channels);
-  for (size_t at = 0; at < row_bytes; at += 64) __builtin_prefetch(x + at);
+  const char *x = (const char *)side->x + (size_t)row * side->row_bytes;
+  for (size_t at = 0; at < side->row_bytes; at += 64) __builtin_prefetch(x + at);
 }
 
 static void cat_range(void *arg, int64_t begin, int64_t end, int worker) {
@@ -115,9 +116,12 @@ static join_job make_job(lat_context *context, const lat__join_desc *desc, int64
   assert(desc->n_rows == 0 || row_channels == 0 || (desc->y != desc->lhs && desc->y != desc->rhs));
   return (join_job){.desc = desc,
                     .kernels = lat__cpu_kernels_for(context),
-                    .lhs = {desc->lhs, desc->lhs_rows, desc->lhs_channels, desc->lhs_dtype, desc->lhs_fill},
-                    .rhs = {desc->rhs, desc->rhs_rows, desc->rhs_channels, desc->rhs_dtype, desc->rhs_fill},
-                    .row_channels = row_channels};
+                    .lhs = {desc->lhs, desc->lhs_rows, desc->lhs_channels, desc->lhs_dtype, desc->lhs_fill,
+                            (size_t)desc->lhs_channels * lat_dtype_bytes(desc->lhs_dtype)},
+                    .rhs = {desc->rhs, desc->rhs_rows, desc->rhs_channels, desc->rhs_dtype, desc->rhs_fill,
+                            (size_t)desc->rhs_channels * lat_dtype_bytes(desc->rhs_dtype)},
+                    .row_channels = row_channels,
+                    .out_bytes = lat_dtype_bytes(desc->dtype_out)};
 }
 
 lat_status lat__cpu_join_binary(lat_context *context, const lat__join_desc *desc) {
