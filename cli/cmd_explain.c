@@ -227,8 +227,10 @@ static int print_text(const job *j) {
          (long long)lat_model_count_elements(j->model), j->type, (int)lat_context_threads(j->context));
   printf("layers: maps %.1f ms, the rest %.1f ms; whole: first run %.1f ms, later runs %.1f ms; limit %.0f GFLOP/s\n",
          map_ms, compute_ms, j->cold_ms, j->warm_ms, j->peak_gflops);
-  printf("memory: peak %.1f MiB; values live at once %.1f MiB, all together %.1f MiB; held %.1f MiB\n",
-         mib(memory.peak_bytes), mib(memory.live_bytes), mib(memory.total_bytes), mib(memory.held_bytes));
+  printf("memory: values all together %.1f MiB, live at once %.1f MiB; arena %.1f MiB; peak with relations %.1f MiB, "
+         "held %.1f MiB\n",
+         mib(memory.total_bytes), mib(memory.live_bytes), mib(memory.arena_bytes), mib(memory.peak_bytes),
+         mib(memory.held_bytes));
   return CLI_OK;
 }
 
@@ -248,12 +250,13 @@ static int print_json(const job *j) {
     json_array_append_new(layers, layer_json(j, lat_explanation_layer(j->explanation, i)));
   }
   return cli_print_json(
-      verb, json_pack("{s:s,s:I,s:I,s:s,s:i,s:f,s:f,s:I,s:I,s:I,s:o}", "model", j->network ? j->network : j->folder,
-                      "rows", (json_int_t)lat_array_as_view(j->rows).shape[0], "parameters",
-                      (json_int_t)lat_model_count_elements(j->model), "type", j->type, "threads",
+      verb, json_pack("{s:s,s:I,s:I,s:s,s:i,s:f,s:f,s:I,s:I,s:I,s:I,s:I,s:o}", "model",
+                      j->network ? j->network : j->folder, "rows", (json_int_t)lat_array_as_view(j->rows).shape[0],
+                      "parameters", (json_int_t)lat_model_count_elements(j->model), "type", j->type, "threads",
                       (int)lat_context_threads(j->context), "first_ms", j->cold_ms, "run_ms", j->warm_ms, "peak_bytes",
                       (json_int_t)memory.peak_bytes, "live_bytes", (json_int_t)memory.live_bytes, "total_bytes",
-                      (json_int_t)memory.total_bytes, "layers", layers));
+                      (json_int_t)memory.total_bytes, "arena_bytes", (json_int_t)memory.arena_bytes, "held_bytes",
+                      (json_int_t)memory.held_bytes, "layers", layers));
 }
 
 // --- the verb -------------------------------------------------------------------------------------------------------

@@ -15,9 +15,10 @@
 /// Numbers: every operation is the public call of the same meaning. Dense convolution and linear weights and biases are
 /// rounded to the dtype of the features they meet; norm parameters stay float32 and the result has the features' dtype.
 ///
-/// Memory: a session takes blocks from the context and keeps them, so values that are not needed any more make room for
-/// later ones, and a second run of the same sizes takes nothing from the context's allocator, provided that the results of
-/// the first have been released.
+/// Memory: before the first operation a run builds the sets, relations and plans of all levels, so that the rows of every
+/// value are known, and packs values and workspace into one arena by when they are needed. The arena stays for later runs:
+/// it grows when a set needs more. A second run of the same sizes takes nothing from the context's allocator, provided that
+/// the results of the first have been released. Results lie outside the arena and stay valid.
 #ifndef LATTICE_PROGRAM_H
 #define LATTICE_PROGRAM_H
 
@@ -103,7 +104,8 @@ typedef struct lat_session_memory {
   uint64_t peak_bytes;  ///< most that was in use at once: values, relations, workspace
   uint64_t live_bytes;  ///< most that values took at once, each array counted once
   uint64_t total_bytes; ///< all values that were made, as if nothing were ever given back
-  uint64_t held_bytes;  ///< what the session holds of the context
+  uint64_t held_bytes;  ///< what the session holds of the context: the arena, relations and plans, results not released
+  uint64_t arena_bytes; ///< of them the block in which the values of a run and the workspace of its steps lie
 } lat_session_memory;
 
 /// Memory of the last run; zeros before the first and for NULL.

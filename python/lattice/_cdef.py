@@ -332,7 +332,7 @@ typedef struct lat_run_opts { size_t struct_bytes; int32_t logical_coords; uint6
 lat_status lat_session_create(lat_context *context, const lat_program *program, lat_session **out);
 void lat_session_destroy(lat_session *session);
 lat_status lat_session_run(lat_session *session, const lat_binding *inputs, int64_t n_inputs, const lat_run_opts *opts, lat_results **out);
-typedef struct lat_session_memory { uint64_t peak_bytes; uint64_t live_bytes; uint64_t total_bytes; uint64_t held_bytes; } lat_session_memory;
+typedef struct lat_session_memory { uint64_t peak_bytes; uint64_t live_bytes; uint64_t total_bytes; uint64_t held_bytes; uint64_t arena_bytes; } lat_session_memory;
 lat_session_memory lat_session_memory_of(const lat_session *session);
 lat_status lat_program_run(lat_context *context, const lat_program *program, const lat_binding *inputs, int64_t n_inputs, const lat_run_opts *opts, lat_results **out);
 int64_t lat_results_count(const lat_results *results);

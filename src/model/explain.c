@@ -17,14 +17,14 @@ struct lat_explanation {
   lat_array *memory;
   lat_layer *layers;
   int64_t n_layers;
+  int32_t *layer_of; ///< for each operation: its layer, -1: none
   lat_session_memory session;
 };
 
 /// What a session looks at steps with.
 struct lat__watch {
   lat_explanation *explanation;
-  int run;    ///< 0: the first
-  int64_t at; ///< layer that comes next
+  int run; ///< 0: the first
 };
 
 static double milliseconds(void) {
@@ -180,7 +180,10 @@ lat_status lat__watch_step(lat_session *session, const lat__chain *chain, const 
   struct lat__watch *watch = session->watch;
   const lat_model *model = session->program->model;
   const lat__op *first = chain ? &model->ops[chain->conv] : op;
-  lat_layer *layer = is_silent(op) && !chain ? NULL : &watch->explanation->layers[watch->at++];
+  lat_explanation *explanation = watch->explanation;
+  int32_t *number = &explanation->layer_of[op - model->ops];
+  if (watch->run == 0) *number = is_silent(op) && !chain ? -1 : (int32_t)explanation->n_layers++;
+  lat_layer *layer = *number < 0 ? NULL : &explanation->layers[*number];
   if (layer && watch->run == 0) {
     *layer = (lat_layer){.edges = -1};
     name_layer(model, chain, first, layer);
@@ -204,13 +207,15 @@ done:
 // --- explanations ---------------------------------------------------------------------------------------------------
 
 static lat_status new_explanation(lat_context *context, const lat_model *model, lat_explanation **out) {
-  const int64_t n_bytes = (int64_t)sizeof(lat_explanation) + 64 + model->n_ops * (int64_t)sizeof(lat_layer);
+  const int64_t n_bytes =
+      (int64_t)sizeof(lat_explanation) + 64 + model->n_ops * (int64_t)(sizeof(lat_layer) + sizeof(int32_t));
   lat_array *memory = NULL;
   lat_status status = lat_array_full(context, LAT_DTYPE_U8, 1, &n_bytes, 0.0, &memory);
   if (status) return status;
   lat_explanation *explanation = lat_array_data(memory);
   explanation->memory = memory;
   explanation->layers = (lat_layer *)((unsigned char *)explanation + (sizeof *explanation + 63) / 64 * 64);
+  explanation->layer_of = (int32_t *)(explanation->layers + model->n_ops);
   *out = explanation;
   return LAT_STATUS_OK;
 }
@@ -230,15 +235,14 @@ lat_status lat_program_explain(lat_context *context, const lat_program *program,
   }
   LAT_TRY(new_explanation(context, program->model, &explanation), done);
   LAT_TRY(lat_session_create(context, program, &session), done);
-  struct lat__watch watch = {explanation, 0, 0};
+  struct lat__watch watch = {explanation, 0};
   session->watch = &watch;
   for (; watch.run < N_RUNS; watch.run++) {
     lat_results *results = NULL;
-    watch.at = 0;
+    session->unprepared = watch.run == 0;
     LAT_TRY(lat_session_run(session, inputs, n_inputs, opts, &results), done);
     lat_results_release(results);
   }
-  explanation->n_layers = watch.at;
   explanation->session = lat_session_memory_of(session);
   *out = explanation;
   explanation = NULL;
@@ -257,7 +261,7 @@ const lat_layer *lat_explanation_layer(const lat_explanation *explanation, int64
 }
 
 lat_session_memory lat_explanation_memory(const lat_explanation *explanation) {
-  lat_session_memory none = {0, 0, 0, 0};
+  lat_session_memory none = {0, 0, 0, 0, 0};
   return explanation ? explanation->session : none;
 }
 

@@ -258,6 +258,7 @@ static lat_status fill_program(lat_context *context, const lat_model *model, boo
   program->last_use = memory;
   find_last_uses(program);
   LAT_TRY(lat__program_fuse(context, program, fuses), done);
+  LAT_TRY(lat__program_lifetimes(context, program), done);
   LAT_TRY(find_groups(context, program), done);
   LAT_TRY(prepare_ops(context, program), done);
 done:

@@ -7,6 +7,7 @@
 #include <lattice/plan.h>
 #include <lattice/program.h>
 
+#include "model/arena_layout.h"
 #include "model/graph.h"
 #include "model/session_pool.h"
 
@@ -41,6 +42,9 @@ struct lat_program {
   bool training;
   lat__constant *constants; ///< parallel to the model's parameters
   int32_t *last_use;        ///< for each value: the last operation that reads it, -1: none, n_ops: an output
+  int32_t *made_at;         ///< for each value: the operation where it appears, -1: an input, or never by itself
+  int32_t *root;            ///< for each value: the one whose elements it has, itself where it has its own
+  int32_t *root_end;        ///< for each root: the last of the last uses of values with its elements
   lat__group *groups;
   int64_t n_groups;
   lat__chain *chains;
@@ -56,6 +60,13 @@ typedef struct lat__slot {
   const void *data; ///< of the elements, for the accounts
   bool bound;       ///< one of three arguments that came as one tensor
 } lat__slot;
+
+/// What is known of a value before it is there.
+typedef struct lat__shape {
+  const lat_coords *coords; ///< of the rows, borrowed from a slot, a plan or the session; NULL: dense
+  int64_t rows, channels;   ///< rows -1: not known
+  lat_dtype dtype;
+} lat__shape;
 
 /// A coordinate set that came in as an array, kept for the next run with equal rows.
 typedef struct lat__made_set {
@@ -83,15 +94,25 @@ struct lat_session {
   lat_context *context; ///< its own, on the pool
   lat__pool *pool;
   lat_program *program;
-  lat_array *memory;   ///< of this struct and what it points to
-  lat__slot *slots;    ///< parallel to the model's values
-  lat_coords **blanks; ///< parallel to them: sets of dense features that have none, kept for runs with as many rows
+  lat_array *memory;        ///< of this struct and what it points to
+  lat__slot *slots;         ///< parallel to the model's values
+  lat_coords **own_sets;    ///< parallel to them: sets of dense features that have none, output sets of pools; or NULL
+  lat__shape *shapes;       ///< parallel to them, of this run
+  size_t *last_bytes;       ///< parallel to them: elements in the last run
+  size_t *sizes;            ///< one for each value, then one for each chain's workspace: what has a place in the arena
+  lat__interval *intervals; ///< parallel to these: the places
+  int32_t *order;           ///< parallel to these: for the layout
+  uint8_t *is_done;         ///< parallel to the model's operations: run ahead of its turn
+  uint64_t arena_bytes;     ///< what the layout needs
+  int64_t n_rebuilt;        ///< plans that this run made anew
+  bool is_steady;           ///< this run found plans and places as it left them
   lat__made_set *sets;
   int64_t n_sets;
   lat__kept_plan *plans; ///< parallel to the program's chains
   lat__statistic *statistics;
   int64_t n_statistics;
   struct lat__watch *watch; ///< looks at every step, or NULL (explain.c)
+  bool unprepared;          ///< every step makes its relations and plans itself
   int64_t n_dropouts;       ///< dropouts passed in this run
   lat_run_opts opts;
   uint64_t live_bytes, most_live_bytes, total_bytes, peak_bytes;
@@ -123,11 +144,31 @@ LAT_CHECKED lat_status lat__program_fuse(lat_context *context, lat_program *prog
 /// Puts the norms of chains into weights and biases.
 LAT_CHECKED lat_status lat__program_fold(lat_context *context, lat_program *program);
 
+/// Finds where values appear, whose elements they have and how long these are needed.
+LAT_CHECKED lat_status lat__program_lifetimes(lat_context *context, lat_program *program);
+
 /// Packs the weights of chains.
 LAT_CHECKED lat_status lat__program_pack(lat_context *context, lat_program *program);
 
 /// Runs a chain through its plan.
 LAT_CHECKED lat_status lat__run_chain(lat_session *session, const lat__chain *chain);
+
+/// Makes sure that the chain's kept plan takes x of that shape, onto `target` where it has one.
+LAT_CHECKED lat_status lat__chain_plan(lat_session *session, const lat__chain *chain, const lat__shape *x,
+                                       const lat_coords *target);
+
+/// Runs an operation, or a chain where it is not NULL.
+LAT_CHECKED lat_status lat__run_step(lat_session *session, const lat__chain *chain, const lat__op *op);
+
+/// Before the first operation: plans of chains, row counts of values, and from them the places of values in the arena. What
+/// fails here is left for the operation's own turn.
+LAT_CHECKED lat_status lat__session_prepare(lat_session *session);
+
+/// Tells the pool where the result and the workspace of the coming step belong.
+void lat__session_aim(lat_session *session, const lat__chain *chain, const lat__op *op);
+
+/// A set of `n` rows that lie nowhere in particular, for the dense features of a value: the same one while n is.
+LAT_CHECKED lat_status lat__session_blank_set(lat_session *session, int32_t value, int64_t n, const lat_coords **out);
 
 /// Runs a step, or an operation where `chain` is NULL, and notes what it did in the session's watch.
 LAT_CHECKED lat_status lat__watch_step(lat_session *session, const lat__chain *chain, const lat__op *op);
@@ -152,7 +193,9 @@ LAT_CHECKED lat_status lat__physical_rows(lat_context *context, const lat_coords
 
 /// A weight and bias ready for a call. Zero-initialise; lat__model_conv_close releases what was made for it.
 typedef struct lat__model_conv {
-  const lat_tensor *x;
+  const lat_tensor *x; ///< for a call
+  lat_dtype dtype;     ///< of x
+  int64_t channels;    ///< of x
   lat_weight weight;
   lat_array_view bias;
   bool has_bias;
@@ -162,6 +205,10 @@ typedef struct lat__model_conv {
 
 /// x, weight and bias of an operation; `first` is the operand number of the weight.
 LAT_CHECKED lat_status lat__model_conv_open(lat_session *session, const lat__op *op, int32_t first, lat__model_conv *o);
+
+/// Weight and bias for the dtype and channels that `o` says.
+LAT_CHECKED lat_status lat__model_conv_open_weight(lat_session *session, const lat__op *op, int32_t first,
+                                                   lat__model_conv *o);
 void lat__model_conv_close(lat__model_conv *o);
 
 /// Takes the folded weight and bias of a chain instead.
@@ -169,6 +216,9 @@ LAT_CHECKED lat_status lat__model_conv_replace(lat_session *session, const lat__
 
 /// True for convolutions whose second operand is a target.
 bool lat__has_target(lat__op_kind kind);
+
+/// The window of a pool as its attributes say it.
+lat_kernel_opts lat__pool_window_of(const lat__op *op);
 
 /// The options of a convolution as its attributes say them, without coordinates.
 lat_conv3d_opts lat__conv_opts_of(const lat__op *op);

@@ -58,7 +58,7 @@ static lat_status dense_as(lat_session *session, int32_t parameter, lat_dtype dt
 lat_status lat__model_conv_replace(lat_session *session, const lat__chain *chain, lat__model_conv *o) {
   lat_status status = LAT_STATUS_OK;
   lat_array_view weight;
-  lat_dtype dtype = lat_tensor_dtype(o->x);
+  lat_dtype dtype = o->dtype;
   LAT_TRY(view_as(session, chain->folded_weight, dtype, &o->owned[0], &weight), done);
   LAT_TRY(view_as(session, chain->folded_bias, dtype, &o->owned[1], &o->bias), done);
   o->weight = lat_weight_dense(weight);
@@ -72,12 +72,12 @@ static lat_status open_weight(lat_session *session, const lat__op *op, int32_t i
   const lat__parameter *parameter = &program->model->parameters[index];
   if (!parameter->packing.bits) {
     lat_array_view view;
-    lat_status status = dense_as(session, index, lat_tensor_dtype(o->x), &o->owned[0], &view);
+    lat_status status = dense_as(session, index, o->dtype, &o->owned[0], &view);
     o->weight = lat_weight_dense(view);
     return status;
   }
   const lat_quantized_weight *packed = program->constants[index].packed;
-  int64_t c_in = lat_tensor_channels(o->x) / lat__op_int(op, LAT__ATTR_GROUPS, 1);
+  int64_t c_in = o->channels / lat__op_int(op, LAT__ATTR_GROUPS, 1);
   if (!packed || lat_quantized_weight_info(packed).in_channels != c_in) {
     lat_triple kernel = lat__op_triple(op, LAT__ATTR_KERNEL_SIZE, lat_triple_all(1));
     lat_status status = lat__constant_unpack(session->context, parameter, c_in, kernel, &o->made);
@@ -88,17 +88,24 @@ static lat_status open_weight(lat_session *session, const lat__op *op, int32_t i
   return LAT_STATUS_OK;
 }
 
-lat_status lat__model_conv_open(lat_session *session, const lat__op *op, int32_t first, lat__model_conv *o) {
+lat_status lat__model_conv_open_weight(lat_session *session, const lat__op *op, int32_t first, lat__model_conv *o) {
   lat_status status = LAT_STATUS_OK;
-  LAT_TRY(lat__run_tensor(session, op->operands[0], &o->x), done);
   LAT_TRY(open_weight(session, op, lat__run_parameter(session, op->operands[first]), o), done);
   if (lat__op_operand(op, first + 1) >= 0) {
     int32_t bias = lat__run_parameter(session, op->operands[first + 1]);
-    LAT_TRY(dense_as(session, bias, lat_tensor_dtype(o->x), &o->owned[1], &o->bias), done);
+    LAT_TRY(dense_as(session, bias, o->dtype, &o->owned[1], &o->bias), done);
     o->has_bias = true;
   }
 done:
   return status;
+}
+
+lat_status lat__model_conv_open(lat_session *session, const lat__op *op, int32_t first, lat__model_conv *o) {
+  lat_status status = lat__run_tensor(session, op->operands[0], &o->x);
+  if (status) return status;
+  o->dtype = lat_tensor_dtype(o->x);
+  o->channels = lat_tensor_channels(o->x);
+  return lat__model_conv_open_weight(session, op, first, o);
 }
 
 bool lat__has_target(lat__op_kind kind) {

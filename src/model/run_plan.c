@@ -88,11 +88,6 @@ static void fill_epilogue(const lat_session *session, const lat__chain *chain, e
   }
 }
 
-static const lat_coords *target_of(const lat_session *session, const lat__op *op) {
-  if (!lat__has_target(op->kind)) return NULL;
-  return lat_tensor_coords(session->slots[op->operands[1]].tensor);
-}
-
 static uint64_t id_of(const lat_coords *coords) {
   return coords ? lat_coords_id(coords) : 0;
 }
@@ -106,38 +101,40 @@ static void keep_panels(const lat__chain *chain, lat__kept_plan *kept) {
 }
 
 static lat_status create_plan(lat_session *session, const lat__op *op, const lat_plan_input *input,
-                              const lat_weight *weight, const lat_plan_opts *plan_opts, lat_plan **out) {
+                              const lat_coords *target, const lat_weight *weight, const lat_plan_opts *plan_opts,
+                              lat_plan **out) {
   lat_context *context = session->context;
   if (op->kind == LAT__OP_LINEAR) return lat_linear_plan_create(context, input, weight, plan_opts, out);
   lat_conv3d_opts opts = lat__conv_opts_of(op);
-  opts.coordinates = target_of(session, op);
+  opts.coordinates = target;
   return creator_of(op->kind)(context, input, weight, &opts, plan_opts, out);
 }
 
-/// The plan of an earlier run on the same sets and dtype, or a new one.
-static lat_status find_plan(lat_session *session, const lat__chain *chain, const lat_tensor *x, lat__kept_plan *kept) {
+lat_status lat__chain_plan(lat_session *session, const lat__chain *chain, const lat__shape *x,
+                           const lat_coords *target) {
   lat_status status = LAT_STATUS_OK;
   const lat__op *op = &session->program->model->ops[chain->conv];
-  const lat_coords *target = target_of(session, op);
-  lat__model_conv operands = {0};
+  lat__kept_plan *kept = &session->plans[chain - session->program->chains];
+  lat__model_conv operands = {.dtype = x->dtype, .channels = x->channels};
   epilogue e;
-  bool same = kept->plan && kept->x_id == id_of(lat_tensor_coords(x)) && kept->target_id == id_of(target) &&
-              kept->dtype == lat_tensor_dtype(x) && kept->channels == lat_tensor_channels(x);
+  bool same = kept->plan && kept->x_id == id_of(x->coords) && kept->target_id == id_of(target) &&
+              kept->dtype == x->dtype && kept->channels == x->channels;
   if (same) return LAT_STATUS_OK;
   lat_plan_release(kept->plan);
   kept->plan = NULL;
-  const lat_plan_input input = {sizeof input, lat_tensor_coords(x), lat_tensor_channels(x), lat_tensor_dtype(x)};
+  session->n_rebuilt++;
+  const lat_plan_input input = {sizeof input, x->coords, x->channels, x->dtype};
   fill_epilogue(session, chain, &e);
-  LAT_TRY(lat__model_conv_open(session, op, lat__has_target(op->kind) ? 2 : 1, &operands), done);
+  LAT_TRY(lat__model_conv_open_weight(session, op, lat__has_target(op->kind) ? 2 : 1, &operands), done);
   if (chain->folded_weight) LAT_TRY(lat__model_conv_replace(session, chain, &operands), done);
   if (operands.has_bias) e.opts.bias = &operands.bias;
   e.opts.panels = kept->panels ? kept->panels : chain->panels;
-  LAT_TRY(create_plan(session, op, &input, &operands.weight, &e.opts, &kept->plan), done);
+  LAT_TRY(create_plan(session, op, &input, target, &operands.weight, &e.opts, &kept->plan), done);
   keep_panels(chain, kept);
-  kept->x_id = id_of(input.coords);
+  kept->x_id = id_of(x->coords);
   kept->target_id = id_of(target);
-  kept->dtype = input.dtype;
-  kept->channels = input.channels;
+  kept->dtype = x->dtype;
+  kept->channels = x->channels;
 done:
   lat__model_conv_close(&operands);
   return status;
@@ -158,8 +155,12 @@ lat_status lat__run_chain(lat_session *session, const lat__chain *chain) {
   const lat_tensor *x = NULL, *residual = NULL;
   lat_tensor *y = NULL;
   lat__kept_plan *kept = &session->plans[chain - session->program->chains];
-  LAT_TRY(lat__run_tensor(session, session->program->model->ops[chain->conv].operands[0], &x), done);
-  LAT_TRY(find_plan(session, chain, x, kept), done);
+  const lat__op *op = &session->program->model->ops[chain->conv];
+  LAT_TRY(lat__run_tensor(session, op->operands[0], &x), done);
+  const lat__shape shape = {lat_tensor_coords(x), lat_tensor_count(x), lat_tensor_channels(x), lat_tensor_dtype(x)};
+  const lat_coords *target =
+      lat__has_target(op->kind) ? lat_tensor_coords(session->slots[op->operands[1]].tensor) : NULL;
+  LAT_TRY(lat__chain_plan(session, chain, &shape, target), done);
   lat_plan_facts facts = lat_plan_info(kept->plan);
   if (chain->residual >= 0) {
     residual = session->slots[chain->residual].tensor;

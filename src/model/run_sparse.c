@@ -238,7 +238,7 @@ lat_status lat__run_cat(lat_session *session, const lat__op *op) {
 
 // --- pools ----------------------------------------------------------------------------------------------------------
 
-static lat_kernel_opts window_of(const lat__op *op) {
+lat_kernel_opts lat__pool_window_of(const lat__op *op) {
   lat_kernel_opts opts = LAT_KERNEL_OPTS_INIT;
   const lat_triple none = {0, 0, 0};
   opts.kernel_size = lat__op_triple(op, LAT__ATTR_KERNEL_SIZE, none);
@@ -254,7 +254,7 @@ lat_status lat__run_pool(lat_session *session, const lat__op *op) {
   lat_status status = LAT_STATUS_OK;
   lat_tensor *y = NULL;
   const lat_tensor *x = tensor_of(session, op, 0), *target = tensor_of(session, op, 1);
-  lat_kernel_opts opts = window_of(op);
+  lat_kernel_opts opts = lat__pool_window_of(op);
   if (op->kind == LAT__OP_POOL_TRANSPOSE3D) {
     status = lat_pool_transpose3d(session->context, x, target, &opts, &y);
   } else if (op->kind == LAT__OP_TRILINEAR_UPSAMPLE3D) {

@@ -35,8 +35,9 @@ void lat__run_give(lat_session *session, int32_t value, lat_tensor *tensor, lat_
   slot->array = array;
   slot->bound = false;
   slot->data = slot_view(slot).data;
-  if (is_shared(session, value)) return;
   uint64_t bytes = view_bytes(slot_view(slot));
+  session->last_bytes[value] = (size_t)bytes;
+  if (is_shared(session, value)) return;
   session->total_bytes += bytes;
   session->live_bytes += bytes;
   if (session->live_bytes > session->most_live_bytes) session->most_live_bytes = session->live_bytes;
@@ -54,19 +55,20 @@ static void drop(lat_session *session, int32_t value) {
   *slot = (lat__slot){NULL, NULL, NULL, false};
 }
 
-/// `n` rows that lie nowhere in particular, for dense features without a set: the same set while `n` is the same, so that
-/// plans on it are found again.
-static lat_status blank_set(lat_context *context, int64_t n, lat_coords **kept) {
+lat_status lat__session_blank_set(lat_session *session, int32_t value, int64_t n, const lat_coords **out) {
+  lat_status status = LAT_STATUS_OK;
   lat_array *rows = NULL;
+  lat_coords **kept = &session->own_sets[value];
   const int64_t shape[2] = {n, 4};
-  if (*kept && lat_coords_count(*kept) == n) return LAT_STATUS_OK;
-  lat_coords_release(*kept);
-  *kept = NULL;
-  lat_status status = lat_array_full(context, LAT_DTYPE_I32, 2, shape, 0.0, &rows);
-  if (!status) {
+  if (!*kept || lat_coords_count(*kept) != n) {
+    lat_coords_release(*kept);
+    *kept = NULL;
+    LAT_TRY(lat_array_full(session->context, LAT_DTYPE_I32, 2, shape, 0.0, &rows), done);
     lat_array_view view = lat_array_as_view(rows);
-    status = lat_coords_create(context, &view, NULL, kept);
+    LAT_TRY(lat_coords_create(session->context, &view, NULL, kept), done);
   }
+  *out = *kept;
+done:
   lat_array_release(rows);
   return status;
 }
@@ -74,14 +76,15 @@ static lat_status blank_set(lat_context *context, int64_t n, lat_coords **kept) 
 lat_status lat__run_tensor(lat_session *session, int32_t value, const lat_tensor **out) {
   lat_status status = LAT_STATUS_OK;
   lat__slot *slot = &session->slots[value];
+  const lat_coords *coords = NULL;
   if (!slot->tensor) {
     lat_array_view view = lat_array_as_view(slot->array);
     if (view.rank != 2) {
       status = lat_fail(LAT_STATUS_INVALID_SHAPE, "expects a rank-2 tensor: got rank %d, expected 2", (int)view.rank);
       goto done;
     }
-    LAT_TRY(blank_set(session->context, view.shape[0], &session->blanks[value]), done);
-    LAT_TRY(lat_tensor_share(session->context, session->blanks[value], slot->array, NULL, &slot->tensor), done);
+    LAT_TRY(lat__session_blank_set(session, value, view.shape[0], &coords), done);
+    LAT_TRY(lat_tensor_share(session->context, coords, slot->array, NULL, &slot->tensor), done);
   }
   *out = slot->tensor;
 done:
@@ -138,6 +141,11 @@ static void drop_dead(lat_session *session, int64_t at, int64_t now) {
   }
 }
 
+lat_status lat__run_step(lat_session *session, const lat__chain *chain, const lat__op *op) {
+  if (session->watch) return lat__watch_step(session, chain, op);
+  return chain ? lat__run_chain(session, chain) : lat__run_fn_of(op->kind)(session, op);
+}
+
 static lat_status run_ops(lat_session *session) {
   const lat_program *program = session->program;
   const lat_model *model = program->model;
@@ -145,9 +153,8 @@ static lat_status run_ops(lat_session *session) {
     const lat__op *op = &model->ops[i];
     const lat__chain *chain = program->chain_of[i] < 0 ? NULL : &program->chains[program->chain_of[i]];
     if (op->kind == LAT__OP_WEIGHT || (chain && chain->ops[chain->n_ops - 1] != i)) continue;
-    lat_status status = session->watch ? lat__watch_step(session, chain, op)
-                        : chain        ? lat__run_chain(session, chain)
-                                       : lat__run_fn_of(op->kind)(session, op);
+    if (!session->is_done[i]) lat__session_aim(session, chain, op);
+    lat_status status = session->is_done[i] ? LAT_STATUS_OK : lat__run_step(session, chain, op);
     if (status) return name_error(session, chain ? &model->ops[chain->conv] : op, status);
     if (!chain) drop_dead(session, i, i);
     for (int32_t k = 0; chain && k < chain->n_ops; k++) drop_dead(session, chain->ops[k], i);
@@ -157,12 +164,14 @@ static lat_status run_ops(lat_session *session) {
 
 /// Empties everything that belongs to one run.
 static void end_run(lat_session *session) {
+  lat__pool_aim(session->pool, NULL, 0);
   for (int64_t i = 0; i < session->program->model->n_values; i++) drop(session, (int32_t)i);
   for (int64_t i = 0; i < session->n_statistics; i++) {
     lat_array_release(session->statistics[i].stats.mean);
     lat_array_release(session->statistics[i].stats.var);
   }
   session->n_statistics = 0;
+  if (session->is_steady) lat__pool_trim_unused(session->pool);
 }
 
 lat_status lat_session_run(lat_session *session, const lat_binding *inputs, int64_t n_inputs, const lat_run_opts *opts,
@@ -177,11 +186,15 @@ lat_status lat_session_run(lat_session *session, const lat_binding *inputs, int6
   }
   session->opts = (lat_run_opts)LAT_RUN_OPTS_INIT;
   session->n_dropouts = 0;
+  session->is_steady = false;
+  lat__pool_begin_run(session->pool);
   session->live_bytes = session->most_live_bytes = session->total_bytes = 0;
   lat_context_reset_peak(session->context);
   LAT_TRY(lat__model_copy_opts("session_run", opts, sizeof session->opts, &session->opts), done);
   LAT_TRY(lat__session_bind(session, inputs, n_inputs), done);
+  if (!session->unprepared) LAT_TRY(lat__session_prepare(session), done);
   LAT_TRY(run_ops(session), done);
+  lat__pool_aim(session->pool, NULL, 0);
   LAT_TRY(lat__results_collect(session, out), done);
 done:
   if (session) {
@@ -194,19 +207,19 @@ done:
 // --- life -----------------------------------------------------------------------------------------------------------
 
 lat_session_memory lat_session_memory_of(const lat_session *session) {
-  lat_session_memory memory = {0, 0, 0, 0};
+  lat_session_memory memory = {0, 0, 0, 0, 0};
   if (!session) return memory;
   memory.peak_bytes = session->peak_bytes;
   memory.live_bytes = session->most_live_bytes;
   memory.total_bytes = session->total_bytes;
-  memory.held_bytes = lat__pool_held_bytes(session->pool);
+  lat__pool_bytes(session->pool, &memory.held_bytes, &memory.arena_bytes);
   return memory;
 }
 
 void lat_session_destroy(lat_session *session) {
   if (!session) return;
   for (int64_t i = 0; i < session->n_sets; i++) lat_coords_release(session->sets[i].coords);
-  for (int64_t i = 0; i < session->program->model->n_values; i++) lat_coords_release(session->blanks[i]);
+  for (int64_t i = 0; i < session->program->model->n_values; i++) lat_coords_release(session->own_sets[i]);
   for (int64_t i = 0; i < session->program->n_chains; i++) {
     lat_plan_release(session->plans[i].plan);
     lat_weight_panels_release(session->plans[i].panels);
@@ -220,21 +233,43 @@ void lat_session_destroy(lat_session *session) {
   lat_program_release(program);
 }
 
+/// Takes `n` items out of the session's memory, which counts along; nothing is there yet when `memory` is NULL.
+static void *carve(unsigned char *memory, size_t *used, size_t n, size_t item_bytes) {
+  void *at = memory ? memory + *used : NULL;
+  *used += (n * item_bytes + 15) / 16 * 16;
+  return at;
+}
+
+/// Points the session into its memory; the bytes of it.
+static size_t lay_out(lat_session *session, unsigned char *memory, const lat_program *program) {
+  const size_t n_values = (size_t)program->model->n_values, n_ops = (size_t)program->model->n_ops;
+  const size_t n_places = n_values + (size_t)program->n_chains;
+  size_t used = 0;
+  (void)carve(memory, &used, 1, sizeof *session);
+  session->slots = carve(memory, &used, n_values, sizeof *session->slots);
+  session->own_sets = carve(memory, &used, n_values, sizeof *session->own_sets);
+  session->shapes = carve(memory, &used, n_values, sizeof *session->shapes);
+  session->last_bytes = carve(memory, &used, n_values, sizeof *session->last_bytes);
+  session->sizes = carve(memory, &used, n_places, sizeof *session->sizes);
+  session->intervals = carve(memory, &used, n_places, sizeof *session->intervals);
+  session->order = carve(memory, &used, n_places, sizeof *session->order);
+  session->sets = carve(memory, &used, n_ops, sizeof *session->sets);
+  session->plans = carve(memory, &used, n_ops, sizeof *session->plans);
+  session->statistics = carve(memory, &used, n_ops, sizeof *session->statistics);
+  session->is_done = carve(memory, &used, n_ops, sizeof *session->is_done);
+  return used;
+}
+
 /// The session itself and what it points to, in one piece of the caller's context.
-static lat_status take_memory(lat_context *context, const lat_model *model, lat_session **out) {
+static lat_status take_memory(lat_context *context, const lat_program *program, lat_session **out) {
   lat_array *memory = NULL;
-  size_t n_values = (size_t)model->n_values, n_ops = (size_t)model->n_ops;
-  const int64_t n_bytes = (int64_t)(sizeof(lat_session) + 64 + n_values * (sizeof(lat__slot) + sizeof(lat_coords *)) +
-                                    n_ops * (sizeof(lat__made_set) + sizeof(lat__kept_plan) + sizeof(lat__statistic)));
+  lat_session measured;
+  const int64_t n_bytes = (int64_t)lay_out(&measured, NULL, program);
   lat_status status = lat_array_full(context, LAT_DTYPE_U8, 1, &n_bytes, 0.0, &memory);
   if (status) return status;
   lat_session *session = lat_array_data(memory);
   session->memory = memory;
-  session->slots = (lat__slot *)((unsigned char *)session + (sizeof *session + 63) / 64 * 64);
-  session->blanks = (lat_coords **)(session->slots + n_values);
-  session->sets = (lat__made_set *)(session->blanks + n_values);
-  session->plans = (lat__kept_plan *)(session->sets + n_ops);
-  session->statistics = (lat__statistic *)(session->plans + n_ops);
+  (void)lay_out(session, lat_array_data(memory), program);
   *out = session;
   return LAT_STATUS_OK;
 }
@@ -258,7 +293,7 @@ lat_status lat_session_create(lat_context *context, const lat_program *program, 
   opts.memory_cap_bytes = 0; // the caller's context has the cap
   opts.keeps_no_blocks = 1;
   LAT_TRY(lat_context_create(&opts, &own), done);
-  LAT_TRY(take_memory(context, program->model, &session), done);
+  LAT_TRY(take_memory(context, program, &session), done);
   session->context = own;
   session->pool = pool;
   session->program = lat_program_retain(program);

@@ -23,13 +23,33 @@ static lat_status take_results(lat_session *session, lat_results **out) {
   return LAT_STATUS_OK;
 }
 
+/// The array itself, or a copy where its elements lie in the arena, which the next run writes over.
+static lat_status own_array(lat_session *session, const lat_array *array, lat_array **out) {
+  lat_array_view view = lat_array_as_view(array);
+  if (lat__pool_plans(session->pool, view.data)) return lat_array_create(session->context, &view, out);
+  *out = lat_array_retain(array);
+  return LAT_STATUS_OK;
+}
+
 /// A dense output as an array.
 static lat_status take_array(lat_session *session, int32_t value, lat_array **out) {
   lat__slot *slot = &session->slots[value];
   lat_status status = lat__run_materialize(session, value);
   if (status) return status;
-  *out = lat_array_retain(slot->array ? slot->array : lat_tensor_feats_array(slot->tensor));
-  return LAT_STATUS_OK;
+  return own_array(session, slot->array ? slot->array : lat_tensor_feats_array(slot->tensor), out);
+}
+
+static lat_status take_tensor(lat_session *session, int32_t value, lat_tensor **out) {
+  const lat_tensor *tensor = session->slots[value].tensor;
+  lat_array *feats = NULL;
+  lat_status status = own_array(session, lat_tensor_feats_array(tensor), &feats);
+  if (!status && feats == lat_tensor_feats_array(tensor)) {
+    *out = lat_tensor_retain(tensor);
+  } else if (!status) {
+    status = lat_tensor_with_feats(session->context, tensor, feats, out);
+  }
+  lat_array_release(feats);
+  return status;
 }
 
 lat_status lat__results_collect(lat_session *session, lat_results **out) {
@@ -41,7 +61,7 @@ lat_status lat__results_collect(lat_session *session, lat_results **out) {
     const lat__port *port = &model->outputs[i];
     results->items[i].name = port->name;
     if (port->role == LAT__ROLE_SPARSE_TENSOR) {
-      results->items[i].tensor = lat_tensor_retain(session->slots[port->value].tensor);
+      LAT_TRY(take_tensor(session, port->value, &results->items[i].tensor), done);
     } else {
       LAT_TRY(take_array(session, port->value, &results->items[i].array), done);
     }

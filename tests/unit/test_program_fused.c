@@ -176,6 +176,20 @@ static void test_folded_norms(void **state) {
   }
 }
 
+// Linear layers on dense features, with the norm and activation on their result.
+static void test_linear_layers(void **state) {
+  (void)state;
+  static const lat_dtype dtypes[] = {LAT_DTYPE_F32, LAT_DTYPE_F16, LAT_DTYPE_BF16};
+  lat_value h = lat_nn_input(nn, "x", C, NULL);
+  lat_value f = lat_nn_linear(nn, lat_nn_features(nn, h), C, 24, NULL);
+  f = lat_nn_relu(nn, lat_nn_batch_norm(nn, f, 24, NULL));
+  f = lat_nn_silu(nn, lat_nn_linear(nn, f, 24, 8, NULL));
+  lat_nn_output(nn, "y", lat_nn_with_features(nn, h, f));
+  finish();
+  stir_norms();
+  for (int i = 0; i < 3; i++) compare(dtypes[i], 1, 3 + 2);
+}
+
 // A residual on another set, of the same channels: joined by value, one operation after the other.
 static void test_residual_on_another_set(void **state) {
   (void)state;
@@ -357,14 +371,10 @@ static void test_zyx(void **state) {
 
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
-  const struct CMUnitTest tests[] = {TEST(test_residual_network),
-                                     TEST(test_residual_on_another_set),
-                                     TEST(test_folded_norms),
-                                     TEST(test_values_in_between),
-                                     TEST(test_two_convolutions_in_a_sum),
-                                     TEST(test_plans_follow_the_set),
-                                     TEST(test_reach),
-                                     TEST(test_concat_reduce),
-                                     TEST(test_zyx)};
+  const struct CMUnitTest tests[] = {TEST(test_residual_network),        TEST(test_linear_layers),
+                                     TEST(test_residual_on_another_set), TEST(test_folded_norms),
+                                     TEST(test_values_in_between),       TEST(test_two_convolutions_in_a_sum),
+                                     TEST(test_plans_follow_the_set),    TEST(test_reach),
+                                     TEST(test_concat_reduce),           TEST(test_zyx)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
