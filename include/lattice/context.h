@@ -89,6 +89,11 @@ LAT_API void lat_context_destroy(lat_context *context);
 /// Errors: INVALID_ARGUMENT (NULL).
 LAT_API LAT_CHECKED lat_status lat_context_get_opts(const lat_context *context, lat_context_opts *out);
 
+/// An executor on the threads of `context` (its own host executor, if it has one), for contexts beside it that shall start
+/// none: `opts.executor = lat_context_executor(context)`. While `context` has work for its threads itself, the thread that
+/// calls does all jobs alone. The context must outlive whatever uses it. `run` is NULL when `context` is NULL.
+LAT_API lat_executor lat_context_executor(lat_context *context);
+
 /// Number of threads the context uses, at least 1.
 LAT_API int32_t lat_context_threads(const lat_context *context);
 

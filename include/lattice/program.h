@@ -85,7 +85,8 @@ typedef struct lat_run_opts {
 #define LAT_RUN_OPTS_INIT                                                                                              \
   { sizeof(lat_run_opts), 0, 0 }
 
-/// Starts a session. The context must outlive it (results and sets may outlive both).
+/// Starts a session. It works on the context's threads and starts none. The context must outlive it (results and sets may
+/// outlive both).
 /// Errors: INVALID_ARGUMENT (NULL), OUT_OF_MEMORY.
 LAT_API LAT_CHECKED lat_status lat_session_create(lat_context *context, const lat_program *program, lat_session **out);
 

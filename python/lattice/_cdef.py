@@ -18,6 +18,7 @@ typedef struct lat_context_opts { size_t struct_bytes; int32_t n_threads; lat_cp
 lat_status lat_context_create(const lat_context_opts *opts, lat_context **out);
 void lat_context_destroy(lat_context *context);
 lat_status lat_context_get_opts(const lat_context *context, lat_context_opts *out);
+lat_executor lat_context_executor(lat_context *context);
 int32_t lat_context_threads(const lat_context *context);
 lat_cpu_level lat_context_cpu_level(const lat_context *context);
 const char *lat_cpu_level_name(lat_cpu_level level);

@@ -144,3 +144,31 @@ void lat__parallel_for(lat_context *context, int64_t n_items, int64_t grain, lat
     run_pool(&context->pool, n_jobs, &work);
   }
 }
+
+// --- an executor for others -------------------------------------------------------------------------------------------
+
+/// A host executor's jobs as a loop.
+typedef struct job_list {
+  void (*job)(void *arg, int index);
+  void *arg;
+} job_list;
+
+static void run_jobs(void *arg, int64_t begin, int64_t end, int worker) {
+  const job_list *list = arg;
+  (void)worker;
+  for (int64_t i = begin; i < end; i++) list->job(list->arg, (int)i);
+}
+
+static void run_on_context(void *user, int n_jobs, void (*job)(void *arg, int index), void *arg) {
+  job_list list = {job, arg};
+  lat__parallel_for(user, n_jobs, 1, run_jobs, &list);
+}
+
+lat_executor lat_context_executor(lat_context *context) {
+  lat_executor executor = {NULL, NULL};
+  if (!context) return executor;
+  if (context->executor.run) return context->executor;
+  executor.run = run_on_context;
+  executor.user = context;
+  return executor;
+}

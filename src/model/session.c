@@ -290,7 +290,8 @@ lat_status lat_session_create(lat_context *context, const lat_program *program, 
   LAT_TRY(lat_context_get_opts(context, &opts), done);
   LAT_TRY(lat__pool_create(context, &pool), done);
   opts.allocator = lat__pool_hooks(pool);
-  opts.memory_cap_bytes = 0; // the caller's context has the cap
+  opts.executor = lat_context_executor(context); // no threads of its own
+  opts.memory_cap_bytes = 0;                     // the caller's context has the cap
   opts.keeps_no_blocks = 1;
   LAT_TRY(lat_context_create(&opts, &own), done);
   LAT_TRY(take_memory(context, program, &session), done);

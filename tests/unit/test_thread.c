@@ -1,4 +1,7 @@
 // parallel_for: every item once, ranges as promised, workers with memory of their own, the host's executor.
+//
+// covers: lat_context_executor
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <string.h>
@@ -72,6 +75,50 @@ static void test_every_item_once(void **state) {
     check_covers(context);
     lat_context_destroy(context);
   }
+}
+
+// Contexts on the threads of another start none; two of them at once, and the other one beside them.
+static void *cover_side(void *arg) {
+  static record records[2];
+  lat_context *context = arg;
+  record *r = &records[lat_context_seed(context) & 1];
+  for (int round = 0; round < 30; round++) {
+    memset(r, 0, sizeof *r);
+    r->n_items = N_ITEMS;
+    r->grain = 10;
+    r->n_threads = lat_context_threads(context);
+    lat__parallel_for(context, N_ITEMS, 10, visit, r);
+    if (atomic_load(&r->n_bad) || atomic_load(&r->n_ranges) != N_ITEMS / 10) return NULL;
+    for (int64_t i = 0; i < N_ITEMS; i++) {
+      if (atomic_load(&r->visits[i]) != 1) return NULL;
+    }
+  }
+  return context;
+}
+
+static void test_threads_of_another(void **state) {
+  (void)state;
+  lat_context *host = context_of(4, NULL), *guests[2];
+  pthread_t threads[2];
+  for (int i = 0; i < 2; i++) {
+    lat_context_opts opts = LAT_CONTEXT_OPTS_INIT;
+    opts.n_threads = 4;
+    opts.seed = (uint64_t)i;
+    opts.executor = lat_context_executor(host);
+    lat_test_assert_ok(lat_context_create(&opts, &guests[i]));
+    assert_true(lat_context_executor(guests[i]).user == host); // handed on
+  }
+  check_covers(guests[0]);
+  for (int i = 0; i < 2; i++) assert_int_equal(pthread_create(&threads[i], NULL, cover_side, guests[i]), 0);
+  for (int round = 0; round < 10; round++) check_cover(host, N_ITEMS, 7);
+  for (int i = 0; i < 2; i++) {
+    void *done = NULL;
+    pthread_join(threads[i], &done);
+    assert_ptr_equal(done, guests[i]);
+    lat_context_destroy(guests[i]);
+  }
+  lat_context_destroy(host);
+  assert_null(lat_context_executor(NULL).run);
 }
 
 static void never(void *arg, int64_t begin, int64_t end, int worker) {
@@ -235,6 +282,7 @@ static void test_after_a_fork(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_every_item_once),
+      cmocka_unit_test(test_threads_of_another),
       cmocka_unit_test(test_nothing_to_do),
       cmocka_unit_test(test_one_thread_is_serial_and_ascending),
       cmocka_unit_test(test_host_executor),
