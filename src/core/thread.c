@@ -126,11 +126,19 @@ void lat__thread_pool_close(lat__thread_pool *pool) {
 
 // --- the loop ---------------------------------------------------------------------------------------------------------
 
+/// Objects keep their context after lat_context_destroy. It starts no threads any more, and its executor may be gone.
+static bool is_ended(lat_context *context) {
+  pthread_mutex_lock(&context->memory_lock);
+  bool ended = context->closed;
+  pthread_mutex_unlock(&context->memory_lock);
+  return ended;
+}
+
 void lat__parallel_for(lat_context *context, int64_t n_items, int64_t grain, lat__range_fn fn, void *arg) {
   if (n_items <= 0) return;
   int64_t n_ranges = lat__ceil_div_i64(n_items, grain);
   int n_jobs = (int)lat__min_i64(n_ranges, context->n_threads);
-  if (n_jobs == 1) {
+  if (n_jobs == 1 || is_ended(context)) {
     for (int64_t begin = 0; begin < n_items; begin += grain) {
       fn(arg, begin, lat__min_i64(n_items, begin + grain), 0);
     }

@@ -13,8 +13,8 @@ typedef void (*lat__range_fn)(void *arg, int64_t begin, int64_t end, int worker)
 
 /// Calls `fn` on disjoint ranges that cover [0, n_items), each `grain` items long (the last may be shorter), handed out
 /// in ascending order to whichever worker is free. Runs serially in the calling thread when there is one range or one
-/// thread. Where a result must not depend on the thread count, only item boundaries, never the ranges, may matter.
-/// A loop within a loop of the same context runs serially.
+/// thread, and after lat_context_destroy. Where a result must not depend on the thread count, only item boundaries, never
+/// the ranges, may matter. A loop within a loop of the same context runs serially.
 void lat__parallel_for(lat_context *context, int64_t n_items, int64_t grain, lat__range_fn fn, void *arg);
 
 /// Life of a zeroed pool whose `threads` has room for all: no thread is started before the first loop. After a stop loops

@@ -8,6 +8,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <lattice/coords.h>
+
+#include "core/context_internal.h"
 #include "core/thread.h"
 #include "support/test_support.h"
 
@@ -96,6 +99,10 @@ static void *cover_side(void *arg) {
   return context;
 }
 
+static void run_never(void *user, int n_jobs, void (*job)(void *arg, int index), void *arg) {
+  (void)user, (void)n_jobs, (void)job, (void)arg;
+}
+
 static void test_threads_of_another(void **state) {
   (void)state;
   lat_context *host = context_of(4, NULL), *guests[2];
@@ -115,9 +122,17 @@ static void test_threads_of_another(void **state) {
     void *done = NULL;
     pthread_join(threads[i], &done);
     assert_ptr_equal(done, guests[i]);
-    lat_context_destroy(guests[i]);
   }
+  // What outlives a context and its host looks things up with it all the same.
+  static const int32_t rows[3][4] = {{0, 1, 2, 3}, {0, 4, 5, 6}, {0, 7, 8, 9}};
+  lat_array_view view = lat_view_2d(rows, LAT_DTYPE_I32, 3, 4);
+  lat_coords *coords = NULL;
+  lat_test_assert_ok(lat_coords_create(guests[0], &view, NULL, &coords));
+  for (int i = 0; i < 2; i++) lat_context_destroy(guests[i]);
   lat_context_destroy(host);
+  guests[0]->executor.run = run_never; // the host is gone
+  check_cover(guests[0], N_ITEMS, 7);
+  lat_coords_release(coords);
   assert_null(lat_context_executor(NULL).run);
 }
 
