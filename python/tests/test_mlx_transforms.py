@@ -278,3 +278,46 @@ def test_dropout():
     kept = got != 0
     assert 0.5 < kept.mean() < 0.95
     np.testing.assert_allclose(got[kept], (np.array(x) / 0.75)[kept], rtol=1e-6)
+
+
+def test_a_compiled_training_step_equals_the_plain_one():
+    import mlx.nn
+    import mlx.optimizers
+
+    from lattice.mlx import nn
+
+    feats = array(40, 4)
+
+    def train(compiled):
+        mx.random.seed(1)
+        net = mlx.nn.Sequential(nn.SubmConv3d(4, 8), nn.BatchNorm(8), nn.ReLU(), nn.Linear(8, 2))
+        optimizer = mlx.optimizers.SGD(learning_rate=0.1)
+        state = [net.state, optimizer.state]
+
+        def step(f):
+            loss, grads = mlx.nn.value_and_grad(net, lambda f: (net(BASE.replace(feats=f)).feats ** 2).mean())(f)
+            optimizer.update(net, grads)
+            return loss
+
+        run = mx.compile(step, inputs=state, outputs=state) if compiled else step
+        losses = [run(feats).item() for _ in range(2)]
+        mx.eval(state)
+        return losses, net.layers[1].running_mean, net.layers[0].weight
+
+    (losses, mean, weight), (want_losses, want_mean, want_weight) = train(True), train(False)
+    np.testing.assert_allclose(losses, want_losses, rtol=1e-4)
+    close(mean, want_mean)
+    close(weight, want_weight)
+
+
+def test_packed_weights_must_be_constants():
+    from lattice.mlx import nn
+
+    net, x = nn.QuantizedSubmConv3d(4, 6), BASE.replace(feats=array(40, 4))
+
+    def function(feats):
+        return net(x.replace(feats=feats)).feats
+
+    close(mx.compile(function)(x.feats), net(x).feats)
+    with pytest.raises(RuntimeError, match="must be constants"):
+        mx.compile(function, inputs=net.state)(x.feats)
