@@ -1,5 +1,7 @@
 """The example programs run."""
+import importlib
 import os
+import re
 import runpy
 import subprocess
 import sys
@@ -50,3 +52,13 @@ def test_first_block_of_the_page_runs(page):
     text = open(os.path.join(ROOT, page), encoding="utf-8").read()
     block = text.split("```python\n", 1)[1].split("```", 1)[0]
     assert "SparseTensor(" in run("-c", block)
+
+
+@pytest.mark.parametrize("page", ["migration.md", "python.md", "quickstart.md"])
+def test_names_on_the_pages_exist(page):
+    text = open(os.path.join(ROOT, "docs", page), encoding="utf-8").read()
+    nn = importlib.import_module("lattice.numpy.nn")
+    for module, name in ((lattice.ops, "ops"), (nn, "nn"), (lattice, "lattice")):
+        # lattice.torch is a package to import, nn.h a header.
+        used = set(re.findall(rf"(?<![\w./]){name}\.(\w+)", text)) - {"mlx", "torch", "numpy", "h"}
+        assert [found for found in sorted(used) if not hasattr(module, found)] == []
