@@ -182,17 +182,27 @@ static LAT_ALWAYS_INLINE void activation_tanh(vf32 *x) {
 static LAT_ALWAYS_INLINE void activation_softplus(const lat__activation_args *args, vf32 *x) {
   static const float terms[] = {-0x1.a9335ap-9f, 0x1.453f08p-6f,  -0x1.d29cc4p-5f, 0x1.b2535cp-4f,  -0x1.397562p-3f,
                                 0x1.92f696p-3f,  -0x1.ff0f88p-3f, 0x1.554c80p-2f,  -0x1.ffffbep-2f, 1.0f};
-  const vf32 beta = v_set1(args->beta), threshold = v_set1(args->threshold);
-  vf32 a[ACTIVATION_VECTORS], b[ACTIVATION_VECTORS], e[ACTIVATION_VECTORS], p[ACTIVATION_VECTORS];
-  ACTIVATION_EACH a[v] = v_min(v_abs(x[v]), v_set1(110.0f / args->beta));
-  ACTIVATION_EACH b[v] = beta;
-  activation_exp_product(a, b, NULL, e);
+  const vf32 zero = v_set1(0.0f), beta = v_set1(args->beta), threshold = v_set1(args->threshold);
+  vf32 a[ACTIVATION_VECTORS], e[ACTIVATION_VECTORS], p[ACTIVATION_VECTORS], b[ACTIVATION_VECTORS];
+  if (args->beta == 1.0f) {
+    activation_magnitude(x, 110.0f, a);
+    activation_exp_minus(a, e);
+  } else {
+    activation_magnitude(x, 110.0f / args->beta, a);
+    ACTIVATION_EACH b[v] = beta;
+    activation_exp_product(a, b, NULL, e);
+  }
   ACTIVATION_EACH a[v] = e[v] * v_set1(0x1p-64f);
   activation_polynomial(terms, 10, a, p);
+  ACTIVATION_EACH p[v] = v_fma(e[v] * p[v], v_set1(0x1p-64f), v_relu(x[v] * beta));
+  if (args->beta == 1.0f) {
+    ACTIVATION_EACH x[v] = v_where_above(x[v], threshold, x[v], p[v]);
+    return;
+  }
   ACTIVATION_EACH {
     vf32 s = x[v] * beta, s_low = v_fma(x[v], beta, -s); // s > threshold without rounding
-    vf32 value = v_fma(e[v] * p[v], v_set1(0x1p-64f), v_relu(s)) / beta;
-    vf32 beyond = v_where_above(threshold, s, value, v_where_above(s_low, v_set1(0.0f), x[v], value));
+    vf32 value = p[v] / beta;
+    vf32 beyond = v_where_above(threshold, s, value, v_where_above(s_low, zero, x[v], value));
     x[v] = v_where_above(s, threshold, x[v], beyond);
   }
 }
