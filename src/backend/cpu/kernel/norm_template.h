@@ -157,13 +157,36 @@ static LAT_ALWAYS_INLINE void norm_layer_rows(const float *x, const int n, int64
   }
 }
 
-static void KERNEL(layer_norm_rows_f32)(const float *restrict x, int64_t n_rows, int64_t channels, float eps,
-                                        const float *restrict weight, const float *restrict bias, float *restrict y) {
+static LAT_ALWAYS_INLINE void norm_layer_all(const float *restrict x, int64_t n_rows, int64_t channels, float eps,
+                                             const float *restrict weight, const float *restrict bias,
+                                             float *restrict y) {
   int64_t r = 0;
   for (; r + NORM_ROWS <= n_rows; r += NORM_ROWS) {
     norm_layer_rows(x + r * channels, NORM_ROWS, channels, eps, weight, bias, y + r * channels);
   }
   for (; r < n_rows; r++) norm_layer_rows(x + r * channels, 1, channels, eps, weight, bias, y + r * channels);
+}
+
+// Rows are so short that a loop over their vectors costs as much as the vectors: the widths that networks have are constants.
+static void KERNEL(layer_norm_rows_f32)(const float *restrict x, int64_t n_rows, int64_t channels, float eps,
+                                        const float *restrict weight, const float *restrict bias, float *restrict y) {
+  switch (channels) {
+  case 32:
+    norm_layer_all(x, n_rows, 32, eps, weight, bias, y);
+    return;
+  case 64:
+    norm_layer_all(x, n_rows, 64, eps, weight, bias, y);
+    return;
+  case 96:
+    norm_layer_all(x, n_rows, 96, eps, weight, bias, y);
+    return;
+  case 128:
+    norm_layer_all(x, n_rows, 128, eps, weight, bias, y);
+    return;
+  default:
+    norm_layer_all(x, n_rows, channels, eps, weight, bias, y);
+    return;
+  }
 }
 
 static LAT_ALWAYS_INLINE void norm_rms_rows(const float *x, const int n, int64_t channels, float eps,
