@@ -18,11 +18,14 @@
 /// the other: the convolution, lat_batch_norm (and lat_cast back, where float32 parameters widen 16-bit features),
 /// lat_sparse_add and lat_activation.
 ///
-/// With `quantizes_features` and a packed weight the products are integers: row i of x becomes `q = rint(x / s)`, ties to
-/// even, with `s = max |x[i]| / 127` in float32, and an edge adds, for every group of input channels of the packed weight,
-/// `s * (scale * sum(q * code) + bias * sum(q))`: the two sums exact, the rest float32 fused multiply-adds, groups
-/// ascending. The same bits at every level and thread count, but not those of the one-shot call: each x is off by up to
-/// `s / 2`. A row with a NaN or an infinity makes NaN of every output that it meets.
+/// With `quantizes_features` the products are integers: row i of x becomes 8-bit codes `q = rint(x * (127 / m))`, ties to
+/// even, with `m = max |x[i]|`, which stand for multiples of `s = m / 127` (all in float32; a row with m below 2^-100 counts
+/// as zeros). A packed weight keeps its codes, and an edge adds, for every group of input channels, `s * (scale * sum(q *
+/// code) + bias * sum(q))`. A dense weight becomes codes in the same way when the plan is made, with one scale w for all
+/// weights of an output channel; an edge adds `s * sum(q * code)`, and the sum over all edges is multiplied by w. Sums of
+/// codes are exact, the rest are float32 fused multiply-adds, groups ascending. The same bits at every level and thread
+/// count, but not those of the one-shot call: each x is off by up to `s / 2`, each weight of a dense one by up to `w / 2`. A
+/// row with a NaN or an infinity makes NaN of every output that it meets, and so does an output channel's weight.
 ///
 /// A plan is immutable. Several threads may run one plan at once, each with its own context, buffers and workspace. It
 /// keeps the CPU level of the context that made it; the bits do not depend on that.
@@ -80,8 +83,8 @@ typedef struct lat_plan_opts {
 
 /// Plan of lat_conv3d: onto the forward relation's set, or onto `opts->coordinates`. NULL `opts` and `plan_opts` mean the
 /// defaults. Copies what it needs of the weight.
-/// Errors: as lat_conv3d; INVALID_ARGUMENT (NULL; "residual" outside the enum; "norm needs mean and var"; "quantized features need a
-/// packed weight" of one group; "kind", alpha,
+/// Errors: as lat_conv3d; INVALID_ARGUMENT (NULL; "residual" outside the enum; "norm needs mean and var"; "quantized features need
+/// a weight of one group"; "too many channels for quantized features", above 2^17; "kind", alpha,
 /// beta, threshold as lat_activation; "eps must be positive"), INVALID_SHAPE ("<name> must have shape (C,)" for norm
 /// parameters; "channels must be non-negative"), INVALID_DTYPE, OUT_OF_MEMORY.
 LAT_API LAT_CHECKED lat_status lat_conv3d_plan_create(lat_context *context, const lat_plan_input *input,

@@ -102,6 +102,9 @@ typedef struct lat__weight_desc {
 
 typedef struct lat__conv_norm_tangent lat__conv_norm_tangent;
 
+/// Most input channels of quantized features: the products of 8-bit codes of so many fit 32 bits.
+#define LAT__MOST_CODED_CHANNELS (1 << 17)
+
 /// Y = relation sum of X W, then + bias, then one rounding.
 typedef struct lat__conv_desc {
   const lat__pairs *pairs; ///< NULL: row i meets row i under the only kernel element
@@ -111,7 +114,7 @@ typedef struct lat__conv_desc {
   lat_dtype dtype, dtype_out; ///< of x, of y
   const void *x;              ///< (n_in, c_in)
   lat__weight_desc weight;
-  bool quantizes_x; ///< with a packed weight, one group: rows of x become 8-bit codes, products integers
+  bool quantizes_x; ///< one group: rows of x become 8-bit codes, and so does a dense weight; products are integers
   float norm_eps;   ///< above 0: the sum is divided by sqrt(sum of the squares of the weights it met + norm_eps)
   const lat__conv_norm_tangent *norm_tangent; ///< with norm_eps: a forward-mode product, else NULL
   const float *bias;                          ///< (c_out,) as it is to be added, or NULL

@@ -134,11 +134,18 @@ done:
 static lat_status take_quantization(const char *op, const lat_plan_opts *opts, lat_plan *plan) {
   lat__conv_desc *desc = &plan->desc;
   desc->quantizes_x = opts->quantizes_features != 0;
-  if (!desc->quantizes_x || (desc->weight.form == LAT__WEIGHT_PACKED && desc->groups <= 1)) return LAT_STATUS_OK;
-  return lat_fail(
-      LAT_STATUS_INVALID_ARGUMENT,
-      "%s: quantized features need a packed weight: got a %s one of %lld groups, expected int8 or int4 and 1", op,
-      desc->weight.form == LAT__WEIGHT_PACKED ? "packed" : "dense", (long long)lat__max_i64(1, desc->groups));
+  if (!desc->quantizes_x) return LAT_STATUS_OK;
+  if (desc->groups > 1) {
+    return lat_fail(LAT_STATUS_INVALID_ARGUMENT,
+                    "%s: quantized features need a weight of one group: got %lld groups, expected 1", op,
+                    (long long)desc->groups);
+  }
+  if (desc->c_in > LAT__MOST_CODED_CHANNELS) {
+    return lat_fail(LAT_STATUS_INVALID_ARGUMENT,
+                    "%s: too many channels for quantized features: got %lld, expected at most %d", op,
+                    (long long)desc->c_in, LAT__MOST_CODED_CHANNELS);
+  }
+  return LAT_STATUS_OK;
 }
 
 static lat_status count_bytes(const char *op, lat_plan *plan) {

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "backend/cpu/kernel/cpu_kernels.h"
+#include "backend/cpu/kernel/cpu_products.h"
 #include "support/guarded_memory.h"
 #include "support/test_support.h"
 
@@ -20,6 +21,11 @@ typedef struct checker {
   const lat__cpu_kernels *scalar; ///< the meaning of the slot
   const lat__cpu_kernels *level;  ///< the table under test
 } checker;
+
+/// As checker, for the tables of products.
+typedef struct products_checker {
+  const lat__cpu_products *scalar, *table;
+} products_checker;
 
 static uint64_t random_state = 1;
 
@@ -61,17 +67,22 @@ static void assert_same_bytes(const char *what, const void *got, const void *exp
 #include "checkasm/check_dot_gemm.h"
 #include "checkasm/check_epilogue.h"
 #include "checkasm/check_features.h"
+#include "checkasm/check_products.h"
 #include "checkasm/check_row_gemm.h"
 
 typedef struct slot_check {
   const char *name;
   void (*check)(const checker *c);
+  void (*check_products)(const products_checker *c);
 } slot_check;
 
 static slot_check slots[] = {
 // not const: cmocka hands them on as void *
-#define X(slot, result, arguments) {#slot, check_##slot},
+#define X(slot, result, arguments) {.name = #slot, .check = check_##slot},
 #include "backend/cpu/kernel/cpu_kernels.list"
+#undef X
+#define X(slot, result, arguments) {.name = #slot, .check_products = check_##slot},
+#include "backend/cpu/kernel/cpu_products.list"
 #undef X
 };
 
@@ -82,9 +93,24 @@ static const lat_cpu_level levels[] = {LAT_CPU_LEVEL_SCALAR, LAT_CPU_LEVEL_NEON,
 
 #define N_LEVELS (sizeof levels / sizeof levels[0])
 
+/// Runs one slot of products on every table that this machine has.
+static void test_products(const slot_check *slot) {
+  products_checker c = {.scalar = lat__cpu_products_at(0)};
+  assert_non_null(c.scalar);
+  for (int i = 0; (c.table = lat__cpu_products_at(i)) != NULL; i++) {
+    random_state = 0x9E3779B97F4A7C15u;
+    slot->check_products(&c);
+    guarded_free_all();
+  }
+}
+
 /// Runs one slot at every available level. Scalar against itself shows that the check and the guards are sound.
 static void test_slot(void **state) {
   const slot_check *slot = *state;
+  if (slot->check_products) {
+    test_products(slot);
+    return;
+  }
   checker c = {.scalar = lat__cpu_kernels_of(LAT_CPU_LEVEL_SCALAR)};
   assert_non_null(c.scalar);
   for (size_t i = 0; i < N_LEVELS; i++) {
@@ -102,6 +128,10 @@ static void print_levels(void) {
     print_message(lat__cpu_kernels_of(levels[i]) ? "checkasm: level %s: runs\n"
                                                  : "checkasm: level %s: skipped, this machine or build lacks it\n",
                   name);
+  }
+  const lat__cpu_products *table;
+  for (int i = 0; (table = lat__cpu_products_at(i)) != NULL; i++) {
+    print_message("checkasm: products %s: run\n", table->name);
   }
 }
 

@@ -183,10 +183,6 @@ static void test_epilogue(void **state) {
   plan_opts.activation = LAT_ACTIVATION_LEAKY_RELU;
   plan_opts.activation_opts = &activation;
   refuse(&input, &weight, &opts, &plan_opts, LAT_STATUS_INVALID_ARGUMENT, "alpha must be finite");
-  plan_opts = (lat_plan_opts)LAT_PLAN_OPTS_INIT;
-  plan_opts.quantizes_features = 1;
-  refuse(&input, &weight, &opts, &plan_opts, LAT_STATUS_INVALID_ARGUMENT,
-         "quantized features need a packed weight: got a dense one of 1 groups");
 }
 
 /// Good buffers of a pointwise plan. y and the workspace lie in one block, so that tests can move them over each other.

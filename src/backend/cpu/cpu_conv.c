@@ -99,29 +99,63 @@ static void run_list(const lat__cpu_conv_job *job, const pair_list *list, int64_
 static void run_code_list(const lat__cpu_conv_job *job, const pair_list *list, int64_t first_row, int32_t k,
                           float *sums) {
   const lat__conv_packed *packed = job->packed;
-  bool repeats = job->desc->pairs && job->desc->pairs->repeats;
-  int64_t scale_floats = packed->code_groups * packed->columns;
+  const bool repeats = job->desc->pairs && job->desc->pairs->repeats;
+  const size_t code_bytes = packed->code_step == 4 ? sizeof(int8_t) : sizeof(int16_t);
+  const int64_t scale_floats = packed->code_groups * packed->columns;
+  const float *scales = packed->code_scales ? packed->code_scales + k * 2 * scale_floats : NULL;
   for (int64_t p = 0, n = 0; p < list->n_pairs; p += n) {
     n = lat__min_i64(job->pass_rows, list->n_pairs - p);
     if (repeats) n = lat__cpu_distinct_prefix(list->out_rows + p, n);
     int64_t first = list->in_rows ? 0 : first_row + p;
-    lat__dot_gemm_args args = {.x = job->x_codes + first * packed->code_channels,
+    lat__dot_gemm_args args = {.x = job->x_codes + first * packed->code_row_bytes,
+                               .x_stride = packed->code_row_bytes,
                                .c_in = packed->code_channels,
-                               .x_scale = job->x_scales + first,
-                               .x_sums = job->x_sums + first * packed->code_groups,
                                .in_rows = list->in_rows ? list->in_rows + p : NULL,
                                .out_rows = list->out_rows ? list->out_rows + p : NULL,
                                .n_pairs = n,
                                .n_ahead = list->n_ahead - p,
-                               .w = packed->codes + k * packed->columns * packed->code_channels,
-                               .w_scale = packed->code_scales + k * 2 * scale_floats,
-                               .w_bias = packed->code_scales + (k * 2 + 1) * scale_floats,
+                               .w = (const char *)packed->codes +
+                                    (size_t)(k * packed->columns * packed->code_channels) * code_bytes,
+                               .w_scale = scales,
+                               .w_bias = scales ? scales + scale_floats : NULL,
                                .group_size = packed->code_group_size,
                                .n_groups = packed->code_groups,
                                .columns = packed->columns,
                                .y = list->out_rows ? sums : sums + p * packed->columns,
                                .y_stride = packed->columns};
-    packed->kernels->dot_gemm_i16(&args);
+    (packed->code_step == 4 ? packed->products->dot_gemm_i8 : packed->kernels->dot_gemm_i16)(&args);
+  }
+}
+
+/// As run_list for bfloat16 on CPUs that multiply it.
+static void run_bf16_list(const lat__cpu_conv_job *job, const pair_list *list, int64_t first_row, int32_t k,
+                          float *sums) {
+  const lat__conv_packed *packed = job->packed;
+  const lat__cpu_conv_shape *shape = &packed->shape;
+  const int64_t c_in = job->desc->c_in;
+  const bool repeats = job->desc->pairs && job->desc->pairs->repeats;
+  for (int64_t p = 0, n = 0; p < list->n_pairs; p += n) {
+    n = lat__min_i64(job->pass_rows, list->n_pairs - p);
+    if (repeats) n = lat__cpu_distinct_prefix(list->out_rows + p, n);
+    lat__bf16_gemm_args args = {
+        .x = (const uint16_t *)job->desc->x + (list->in_rows ? 0 : (first_row + p) * c_in),
+        .x_stride = c_in,
+        .in_rows = list->in_rows ? list->in_rows + p : NULL,
+        .out_rows = list->out_rows ? list->out_rows + p : NULL,
+        .n_pairs = n,
+        .n_ahead = list->n_ahead - p,
+        .w = packed->bf16 + k * shape->kernel_floats,
+        .c_in = shape->depth,
+        .columns = shape->group_columns,
+        .y = list->out_rows ? sums : sums + p * packed->columns,
+        .y_stride = packed->columns,
+    };
+    for (int64_t group = 0; group < shape->groups; group++) {
+      packed->products->gather_gemm_bf16(&args);
+      args.x += shape->depth;
+      args.w += shape->depth * shape->group_columns;
+      args.y += shape->group_columns;
+    }
   }
 }
 
@@ -165,6 +199,8 @@ static void run_block(const lat__cpu_conv_job *job, int64_t block, int worker) {
     pair_list list = list_of(job, block, n_rows, k);
     if (packed->codes) {
       run_code_list(job, &list, first_row, k, sums);
+    } else if (packed->bf16) {
+      run_bf16_list(job, &list, first_row, k, sums);
     } else if (!packed->by_rows) {
       run_list(job, &list, first_row, k, sums, widened);
     }
@@ -219,7 +255,9 @@ static lat_status open_job(const lat_context *context, const lat__conv_desc *des
   }
   if (packed->squares) fits = fits && add_part(job, LAT__PAIR_BLOCK_ROWS, packed->square_columns, &job->squares_at);
   if (packed->codes) fits = fits && lat__cpu_conv_codes_floats(desc, packed, &job->shared_floats);
-  if (desc->dtype != LAT_DTYPE_F32) fits = fits && add_part(job, job->pass_rows, desc->c_in, &job->widened_at);
+  if (desc->dtype != LAT_DTYPE_F32 && !packed->bf16) {
+    fits = fits && add_part(job, job->pass_rows, desc->c_in, &job->widened_at);
+  }
   if (desc->epilogue) fits = fits && add_part(job, 2 * job->tile_rows, desc->c_out, &job->tiles_at);
   if (dealt) fits = fits && add_part(job, 2 * job->tile_rows, desc->c_out, &job->dealt_at);
   if (fits && lat__mul_i64(job->worker_floats, job->n_workers, n_floats) &&
@@ -315,13 +353,22 @@ static const conv_candidate *choose(const lat__conv_desc *desc) {
   return candidate;
 }
 
+/// Shape and table of the kernel that runs `desc`.
+static const char *kernel_name(lat_context *context, const lat__conv_desc *desc) {
+  lat_cpu_level level = context->cpu_level;
+  const lat__cpu_kernels *kernels = desc->packed ? desc->packed->kernels : lat__cpu_kernels_of(level);
+  const lat__cpu_products *products = desc->packed ? desc->packed->products : lat__cpu_products_of(level);
+  if (is_depthwise(desc)) return kernels->level;
+  if (desc->quantizes_x && products && products->dot_gemm_i8) return products->int8_name;
+  return lat__cpu_conv_bf16_fits(desc, products) ? products->bf16_name : kernels->gemm_name;
+}
+
 void lat__cpu_conv_algorithm(lat_context *context, const lat__conv_desc *desc, char *text, size_t text_bytes) {
-  const lat__cpu_kernels *kernels = desc->packed ? desc->packed->kernels : lat__cpu_kernels_for(context);
   const char *dtype = desc->dtype == LAT_DTYPE_F32 ? "f32" : desc->dtype == LAT_DTYPE_F16 ? "f16" : "bf16";
   const char *weights = "";
   if (desc->weight.form == LAT__WEIGHT_PACKED) weights = desc->weight.bits == 4 ? "_w4" : "_w8";
   snprintf(text, text_bytes, "%s%s_%s%s_%s", desc->norm_eps > 0.0f ? "normalized_" : "", choose(desc)->name, dtype,
-           weights, is_depthwise(desc) ? kernels->level : kernels->gemm_name);
+           weights, kernel_name(context, desc));
 }
 
 lat_status lat__cpu_conv(lat_context *context, const lat__conv_desc *desc) {

@@ -4,6 +4,7 @@
 
 #include "backend/cpu/cpu_backend.h"
 #include "backend/cpu/kernel/cpu_kernels.h"
+#include "backend/cpu/kernel/cpu_products.h"
 
 /// How weights and sums lie: each group has its own columns, rounded up to whole vectors.
 typedef struct lat__cpu_conv_shape {
@@ -34,12 +35,17 @@ LAT_CHECKED lat_status lat__cpu_conv_normalized_jvp(lat_context *context, const 
 /// What a convolution prepares once. It keeps the kernels that it was made for: panels differ between the levels.
 struct lat__conv_packed {
   const lat__cpu_kernels *kernels;
+  const lat__cpu_products *products; ///< what the machine has beyond `kernels`, or NULL
   lat__cpu_conv_shape shape;
-  int16_t *codes;        ///< quantized x: panels of dot_gemm_i16 under every kernel element, in place of `panels`
-  float *code_scales;    ///< (n_kernels, 2, code_groups, columns): scales, then biases
-  int64_t code_groups;   ///< groups of input channels that share them
-  int64_t code_channels; ///< c_in rounded up to pairs
+  void *codes;           ///< quantized x: panels of dot_gemm_i8, or without it dot_gemm_i16, in place of `panels`
+  float *code_scales;    ///< packed weights: (n_kernels, 2, code_groups, columns): scales, then biases; else NULL
+  float *column_scales;  ///< dense weights: (columns,): what sums are multiplied by; else NULL
+  int64_t code_groups;   ///< groups of input channels that share scale and bias
+  int64_t code_channels; ///< c_in rounded up to code_step
   int64_t code_group_size;
+  int64_t code_row_bytes; ///< of a row of x: codes, scale, sums
+  int64_t code_step;      ///< channels that an instruction takes together: 4, codes of a byte; or 2, codes of two
+  uint16_t *bf16;         ///< panels of gather_gemm_bf16 for every kernel element and group, in place of `panels`
   bool by_rows;           ///< row_gemm_f32 runs, not gather_gemm_f32
   bool depthwise;         ///< one input channel for each output channel: panels are plain rows of weights
   int64_t columns;        ///< of a row of sums
@@ -75,9 +81,7 @@ typedef struct lat__cpu_conv_job {
   int64_t worker_floats; ///< of one worker
   float *scratch;        ///< (n_workers, worker_floats)
   int64_t shared_floats; ///< in front of it
-  int16_t *x_codes;      ///< quantized x: (n_in, code_channels) in the shared floats, as the next two
-  float *x_scales;       ///< (n_in,)
-  float *x_sums;         ///< (n_in, code_groups)
+  char *x_codes;         ///< quantized x: rows of code_row_bytes in the shared floats
 } lat__cpu_conv_job;
 
 /// Whether few input channels make row_gemm_f32 the better kernel.
@@ -87,7 +91,14 @@ int64_t lat__cpu_conv_rows_most_edges(const lat__conv_desc *desc);
 /// Sums of a block by rows.
 void lat__cpu_conv_rows_block(const lat__cpu_conv_job *job, int64_t block, int64_t n_rows, int worker, float *sums);
 
-/// Codes and scales of a packed weight, for quantized x.
+/// Whether `desc` runs on gather_gemm_bf16: features and weights are bfloat16, an even number of channels, and the
+/// machine has the kernel.
+bool lat__cpu_conv_bf16_fits(const lat__conv_desc *desc, const lat__cpu_products *products);
+/// Panels for it.
+LAT_CHECKED lat_status lat__cpu_conv_pack_bf16(lat_context *context, const lat__conv_desc *desc,
+                                               lat__conv_packed *packed);
+
+/// Codes and scales of a weight, for quantized x.
 LAT_CHECKED lat_status lat__cpu_conv_pack_codes(lat_context *context, const lat__conv_desc *desc,
                                                 lat__conv_packed *packed);
 /// Floats that the codes of x take; false when their number leaves int64.

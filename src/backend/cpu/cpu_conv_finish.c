@@ -1,4 +1,4 @@
-// The end of a block of a convolution: the division of a normalized one, bias, rounding, and an epilogue (norm, residual,
+// The end of a block of a convolution: the scales of quantized weights, the division of a normalized one, bias, rounding, and an epilogue (norm, residual,
 // activation), while the block's sums are in the cache.
 //
 // The epilogue works in tiles that stay in the first-level cache. float32: the steps up to relu are one kernel call, other
@@ -169,6 +169,10 @@ void lat__cpu_conv_finish(const lat__cpu_conv_job *job, int worker, int64_t firs
   const lat__conv_packed *packed = job->packed;
   size_t row_bytes = (size_t)desc->c_out * lat_dtype_bytes(desc->dtype_out);
   if (packed->columns != desc->c_out && packed->shape.groups > 1) close_gaps(packed, n_rows, sums);
+  if (packed->column_scales) {
+    lat__epilogue_args scale = {.factor = packed->column_scales};
+    packed->kernels->epilogue_rows_f32(&scale, sums, packed->columns, n_rows, packed->columns, sums);
+  }
   if (packed->squares) divide_rows(job, n_rows, lat__cpu_conv_scratch(job, worker, job->squares_at), sums);
   epilogue_tile tile = {.job = job, .sums = sums};
   if (desc->epilogue) {

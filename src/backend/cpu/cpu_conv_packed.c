@@ -34,24 +34,35 @@ done:
   return status;
 }
 
+/// float32 panels, or rows of weights. Their number of floats was checked.
+static lat_status pack_panels(lat_context *context, const lat__conv_desc *desc, lat__conv_packed *packed) {
+  packed->by_rows = !packed->depthwise && lat__cpu_conv_rows_fit(desc);
+  packed->bytes = desc->n_kernels * packed->shape.kernel_floats * (int64_t)sizeof(float);
+  int64_t vectors = packed->by_rows ? packed->kernels->row_vectors : packed->kernels->tile_vectors;
+  return lat__cpu_conv_pack(context, desc, packed->kernels, vectors, &packed->panels);
+}
+
 lat_status lat__cpu_conv_packed_open(lat_context *context, const lat__conv_desc *desc, lat__conv_packed *packed) {
   lat_status status = LAT_STATUS_OK;
   int64_t n_floats = 0;
   lat__conv_desc weight = *desc;
-  *packed = (lat__conv_packed){.kernels = lat__cpu_kernels_of(context->cpu_level)};
+  *packed = (lat__conv_packed){.kernels = lat__cpu_kernels_of(context->cpu_level),
+                               .products = lat__cpu_products_of(context->cpu_level)};
   packed->depthwise = desc->groups > 1 && desc->groups == desc->c_in && desc->groups == desc->c_out;
   if (packed->depthwise) {
     weight.c_in = weight.groups = 1;  // panels one row deep: (n_kernels, columns)
     weight.weight.transposed = false; // one number for each channel reads the same either way
   }
   LAT_TRY(lat__cpu_conv_shape_of(&weight, packed->kernels, &packed->shape), done);
-  if (desc->quantizes_x) return lat__cpu_conv_pack_codes(context, desc, packed);
-  LAT_TRY(count_floats(desc, packed->shape.kernel_floats, &n_floats), done);
-  packed->by_rows = lat__cpu_conv_rows_fit(desc);
-  int64_t vectors = packed->by_rows ? packed->kernels->row_vectors : packed->kernels->tile_vectors;
-  LAT_TRY(lat__cpu_conv_pack(context, &weight, packed->kernels, vectors, &packed->panels), done);
   packed->columns = packed->depthwise ? weight.c_out : packed->shape.columns;
-  packed->bytes = n_floats * (int64_t)sizeof(float);
+  LAT_TRY(count_floats(desc, packed->shape.kernel_floats, &n_floats), done);
+  if (desc->quantizes_x) {
+    LAT_TRY(lat__cpu_conv_pack_codes(context, desc, packed), done);
+  } else if (lat__cpu_conv_bf16_fits(desc, packed->products)) {
+    LAT_TRY(lat__cpu_conv_pack_bf16(context, desc, packed), done);
+  } else {
+    LAT_TRY(pack_panels(context, &weight, packed), done);
+  }
   if (desc->norm_eps > 0.0f) LAT_TRY(pack_squares(context, desc, packed), done);
 done:
   return status;
@@ -62,8 +73,10 @@ void lat__cpu_conv_packed_close(lat_context *context, lat__conv_packed *packed) 
   lat__free(context, packed->squares);
   lat__free(context, packed->codes);
   lat__free(context, packed->code_scales);
-  packed->panels = packed->squares = packed->code_scales = NULL;
-  packed->codes = NULL;
+  lat__free(context, packed->column_scales);
+  lat__free(context, packed->bf16);
+  packed->panels = packed->squares = packed->code_scales = packed->column_scales = NULL;
+  packed->codes = packed->bf16 = NULL;
 }
 
 lat_status lat__cpu_conv_packed_create(lat_context *context, const lat__conv_desc *desc, lat__conv_packed **out) {

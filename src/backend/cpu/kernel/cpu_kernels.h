@@ -63,22 +63,24 @@ typedef struct lat__row_gemm_args {
   int64_t y_stride;
 } lat__row_gemm_args;
 
-/// One pair list under one kernel element, integers in groups of input channels. Rows of x have c_in codes, an even number.
+/// One pair list under one kernel element, integers in groups of input channels. c_in and group_size are multiples of what
+/// the slot takes together: 2 channels (dot_gemm_i16) or 4 (dot_gemm_i8).
 ///
-///     w: panels as those of gather_gemm_f32 in pairs of channels: the panel that starts at column c lies at w + c * c_in as
-///        (c_in / 2, panel width, 2)
+///     x: rows as quantize_rows_i16 (quantize_rows_i8) makes them: c_in codes, the scale of the row, and the sums of the codes
+///        of its groups, both as floats
+///     w: panels as those of gather_gemm_f32 in pairs (quads) of channels: the panel that starts at column c lies at
+///        w + c * c_in as (c_in / 2, panel width, 2)
 typedef struct lat__dot_gemm_args {
-  const int16_t *x;
+  const void *x;
+  int64_t x_stride; ///< bytes
   int64_t c_in;
-  const float *x_scale;     ///< of every row of x
-  const float *x_sums;      ///< (rows of x, n_groups): the codes of a group added up
   const int32_t *in_rows;   ///< row of x of every pair; NULL: row p
   const uint16_t *out_rows; ///< row of y of every pair, distinct; NULL: row p
   int64_t n_pairs;
-  int64_t n_ahead; ///< as in lat__gather_gemm_args
-  const int16_t *w;
-  const float *w_scale, *w_bias; ///< (n_groups, columns)
-  int64_t group_size;            ///< even; the last group may be shorter
+  int64_t n_ahead;               ///< as in lat__gather_gemm_args
+  const void *w;                 ///< int16_t or uint8_t
+  const float *w_scale, *w_bias; ///< (n_groups, columns), or NULL both: one group, signed codes, nothing scaled
+  int64_t group_size;            ///< the last group may be shorter
   int64_t n_groups;
   int64_t columns; ///< of y, a multiple of `lanes`
   float *y;
@@ -91,9 +93,10 @@ typedef struct lat__activation_args {
   float alpha, beta, threshold;
 } lat__activation_args;
 
-/// Steps on finished sums: v + bias, (v - mean) * scale + shift, v + residual, relu, v + residual_last. Each is there when
+/// Steps on finished sums: v * factor, v + bias, (v - mean) * scale + shift, v + residual, relu, v + residual_last. Each is there when
 /// its pointer (mean for the three) is not NULL.
 typedef struct lat__epilogue_args {
+  const float *factor;               ///< (channels,)
   const float *bias;                 ///< (channels,)
   const float *mean, *scale, *shift; ///< (channels,)
   const float *residual;             ///< (n_rows, channels)

@@ -1,6 +1,6 @@
 // What follows a convolution's sums: bias, norm, residual and relu of a row in one pass over it.
 //
-//     v = sums[c];  v += bias[c];  v = (v - mean[c]) * scale[c] + shift[c];  v += r[c];  v = max(v, 0);  v += r[c]
+//     v = sums[c];  v *= factor[c];  v += bias[c];  v = (v - mean[c]) * scale[c] + shift[c];  v += r[c];  v = max(v, 0);  v += r[c]
 //
 // Every step rounds, nothing is fused: the bits of the steps one after the other.
 
@@ -12,6 +12,7 @@ static LAT_ALWAYS_INLINE vf32 KERNEL(epilogue_load)(const float *p, int64_t n, c
 static LAT_ALWAYS_INLINE vf32 KERNEL(epilogue_vector)(const lat__epilogue_args *args, const float *sums, int64_t at,
                                                       int64_t c, int64_t n, const bool whole) {
   vf32 v = KERNEL(epilogue_load)(sums + c, n, whole);
+  if (args->factor) v = v * KERNEL(epilogue_load)(args->factor + c, n, whole);
   if (args->bias) v = v + KERNEL(epilogue_load)(args->bias + c, n, whole);
   if (args->mean) {
     v = v - KERNEL(epilogue_load)(args->mean + c, n, whole);

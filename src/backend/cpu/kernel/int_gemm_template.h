@@ -10,20 +10,45 @@
 
 #define DOT_MAX_ROWS 8
 #define DOT_AHEAD 16      // pairs from here to the prefetched ones
-#define DOT_LINE_CODES 32 // of a cache line
+#define DOT_LINE_BYTES 64 // of a cache line
 
 /// Where the rows of a tile lie.
 typedef struct dot_rows {
   const int16_t *x[DOT_MAX_ROWS];
-  const float *sums[DOT_MAX_ROWS];
-  float scale[DOT_MAX_ROWS];
   float *y[DOT_MAX_ROWS];
 } dot_rows;
+
+/// Scale of a row, followed by its sums.
+static LAT_ALWAYS_INLINE const float *KERNEL(dot_scale)(const lat__dot_gemm_args *args, const dot_rows *at, int i) {
+  return (const float *)(const void *)(at->x[i] + args->c_in);
+}
+
+/// y += scale (acc w_scale + sum w_bias), or scale acc, for one row.
+static LAT_ALWAYS_INLINE void KERNEL(dot_add)(const lat__dot_gemm_args *args, const dot_rows *at, int64_t g,
+                                              int64_t column, int i, const vi32 *acc, const int vectors) {
+  const float *of_row = KERNEL(dot_scale)(args, at, i);
+  vf32 row_scale = v_set1(of_row[0]);
+  if (!args->w_scale) {
+    KERNEL_UNROLL
+    for (int j = 0; j < vectors; j++) {
+      v_store(at->y[i] + j * V_LANES, v_fma(row_scale, v_from_int(acc[j]), v_load(at->y[i] + j * V_LANES)));
+    }
+    return;
+  }
+  const float *scale = args->w_scale + g * args->columns + column, *bias = args->w_bias + g * args->columns + column;
+  vf32 sum = v_set1(of_row[1 + g]);
+  KERNEL_UNROLL
+  for (int j = 0; j < vectors; j++) {
+    vf32 shift = sum * v_load(bias + j * V_LANES);
+    vf32 value = v_fma(v_from_int(acc[j]), v_load(scale + j * V_LANES), shift);
+    v_store(at->y[i] + j * V_LANES, v_fma(row_scale, value, v_load(at->y[i] + j * V_LANES)));
+  }
+}
 
 /// One tile: `rows` and `vectors` are constants where this is inlined.
 static LAT_ALWAYS_INLINE void KERNEL(dot_tile)(const lat__dot_gemm_args *args, const dot_rows *at, int64_t column,
                                                const int rows, const int vectors) {
-  const int16_t *w = args->w + column * args->c_in;
+  const int16_t *w = (const int16_t *)args->w + column * args->c_in;
   for (int64_t g = 0; g < args->n_groups; g++) {
     int64_t first = g * args->group_size;
     int64_t end = first + args->group_size < args->c_in ? first + args->group_size : args->c_in;
@@ -50,17 +75,8 @@ static LAT_ALWAYS_INLINE void KERNEL(dot_tile)(const lat__dot_gemm_args *args, c
       KERNEL_UNROLL
       for (int j = 0; j < vectors; j++) acc[i][j] = v_keep(acc[i][j]);
     }
-    const float *scale = args->w_scale + g * args->columns + column, *bias = args->w_bias + g * args->columns + column;
     KERNEL_UNROLL
-    for (int i = 0; i < rows; i++) {
-      vf32 sum = v_set1(at->sums[i][g]), row_scale = v_set1(at->scale[i]);
-      KERNEL_UNROLL
-      for (int j = 0; j < vectors; j++) {
-        vf32 shift = sum * v_load(bias + j * V_LANES);
-        vf32 value = v_fma(v_from_int(acc[i][j]), v_load(scale + j * V_LANES), shift);
-        v_store(at->y[i] + j * V_LANES, v_fma(row_scale, value, v_load(at->y[i] + j * V_LANES)));
-      }
-    }
+    for (int i = 0; i < rows; i++) KERNEL(dot_add)(args, at, g, column, i, acc[i], vectors);
   }
 }
 
@@ -68,9 +84,7 @@ static LAT_ALWAYS_INLINE void KERNEL(dot_tile)(const lat__dot_gemm_args *args, c
 static LAT_ALWAYS_INLINE void KERNEL(dot_locate)(const lat__dot_gemm_args *args, int64_t p, int64_t column, int i,
                                                  dot_rows *at) {
   int64_t in = args->in_rows ? args->in_rows[p] : p;
-  at->x[i] = args->x + in * args->c_in;
-  at->sums[i] = args->x_sums + in * args->n_groups;
-  at->scale[i] = args->x_scale[in];
+  at->x[i] = (const int16_t *)(const void *)((const char *)args->x + in * args->x_stride);
   at->y[i] = args->y + (args->out_rows ? args->out_rows[p] : p) * args->y_stride + column;
 }
 
@@ -80,8 +94,9 @@ static LAT_ALWAYS_INLINE void KERNEL(dot_prefetch)(const lat__dot_gemm_args *arg
   if (ahead + rows > args->n_ahead) return;
   KERNEL_UNROLL
   for (int i = 0; i < rows; i++) {
-    const int16_t *row = args->x + args->in_rows[ahead + i] * args->c_in;
-    for (int64_t c = 0; c < args->c_in; c += DOT_LINE_CODES) __builtin_prefetch(row + c);
+    const char *row = (const char *)args->x + args->in_rows[ahead + i] * args->x_stride;
+    for (int64_t b = 0; b < args->x_stride; b += DOT_LINE_BYTES) __builtin_prefetch(row + b);
+    __builtin_prefetch(row + args->x_stride - 1); // rows begin anywhere in a line
   }
 }
 
@@ -122,51 +137,31 @@ static void KERNEL(dot_gemm_i16)(const lat__dot_gemm_args *args) {
 
 #undef DOT_MAX_ROWS
 #undef DOT_AHEAD
-#undef DOT_LINE_CODES
+#undef DOT_LINE_BYTES
 
-/// Codes and sums of one row whose scale is known; `scale` 0: codes 0.
-static LAT_ALWAYS_INLINE void KERNEL(quantize_row)(const float *restrict x, int64_t channels, int64_t group_size,
-                                                   float scale, int16_t *restrict codes, float *restrict sums) {
-  const float divisor = scale > 0.0f ? scale : 1.0f; // a scale of 0: every x is 0, or too small to count
-  for (int64_t c = 0; c < channels; c++) {
-    const float shifted = x[c] / divisor + 0x1.8p23f; // the low bits are the nearest integer, ties to even
-    int32_t code;
-    memcpy(&code, &shifted, sizeof code);
-    code -= 0x4B400000;
-    code = code > 127 ? 127 : code; // a subnormal scale may be too small
-    code = code < -127 ? -127 : code;
-    codes[c] = (int16_t)code;
-  }
-  for (int64_t g = 0; g * group_size < channels; g++) {
-    int64_t end = (g + 1) * group_size < channels ? (g + 1) * group_size : channels;
-    int32_t sum = 0;
-    for (int64_t c = g * group_size; c < end; c++) sum += codes[c];
-    sums[g] = (float)sum;
-  }
-}
+#define PEAK_CHAINS (V_LANES == 4 ? 24 : 12)
+#define PEAK_STEPS 64
 
-static void KERNEL(quantize_rows_i16)(const float *x, int64_t n_rows, int64_t channels, int64_t group_size,
-                                      int16_t *codes, float *scales, float *sums) {
-  const int64_t stride = channels + channels % 2, n_groups = (channels + group_size - 1) / group_size;
-  for (int64_t r = 0; r < n_rows; r++) {
-    const float *row = x + r * channels;
-    uint32_t most = 0; // magnitudes compare like their bits
-    for (int64_t c = 0; c < channels; c++) {
-      uint32_t bits;
-      memcpy(&bits, row + c, sizeof bits);
-      bits &= 0x7FFFFFFFu;
-      most = bits > most ? bits : most;
-    }
-    float magnitude;
-    memcpy(&magnitude, &most, sizeof magnitude);
-    bool finite = most < 0x7F800000u;
-    scales[r] = finite ? magnitude / 127.0f : NAN;
-    if (channels % 2) codes[r * stride + channels] = 0;
-    if (finite) {
-      KERNEL(quantize_row)(row, channels, group_size, scales[r], codes + r * stride, sums + r * n_groups);
-    } else {
-      memset(codes + r * stride, 0, (size_t)channels * sizeof *codes);
-      memset(sums + r * n_groups, 0, (size_t)n_groups * sizeof *sums);
+static int64_t KERNEL(dot_peak_i16)(int64_t n_rounds, float *sink) {
+  static const int16_t ones[2] = {1, 0};
+  vi32 sums[PEAK_CHAINS];
+  vi32 codes = v_set1_pair(ones), w = v_keep(codes);
+  KERNEL_UNROLL
+  for (int i = 0; i < PEAK_CHAINS; i++) sums[i] = v_izero();
+  for (int64_t round = 0; round < n_rounds; round++) {
+    for (int step = 0; step < PEAK_STEPS; step++) {
+      KERNEL_UNROLL
+      for (int i = 0; i < PEAK_CHAINS; i++) sums[i] = v_dot2(sums[i], v_keep(codes), w); // multiplied every time
     }
   }
+  vf32 total = v_from_int(sums[0]);
+  KERNEL_UNROLL
+  for (int i = 1; i < PEAK_CHAINS; i++) total = total + v_from_int(sums[i]);
+  float lanes[V_LANES];
+  v_store(lanes, total);
+  *sink = lanes[0];
+  return n_rounds * PEAK_STEPS * PEAK_CHAINS * V_LANES * 4;
 }
+
+#undef PEAK_CHAINS
+#undef PEAK_STEPS

@@ -6,22 +6,7 @@
 #include <string.h>
 
 #include "backend/cpu/kernel/cpu_kernels.h"
-
-#define KERNEL_PASTE(name, level) name##_##level
-#define KERNEL_EXPAND(name, level) KERNEL_PASTE(name, level)
-#define KERNEL_TEXT(text) #text
-#define KERNEL_TEXT_EXPAND(text) KERNEL_TEXT(text)
-/// The name of a kernel at this level: KERNEL(fma_peak) is fma_peak_avx2.
-#define KERNEL(name) KERNEL_EXPAND(name, LEVEL)
-
-/// Before a loop whose bounds are constants after inlining: it disappears, and its arrays live in registers.
-#if defined(__clang__)
-#define KERNEL_UNROLL _Pragma("clang loop unroll(full)")
-#define KERNEL_UNROLL_TWICE _Pragma("clang loop unroll_count(2)")
-#else
-#define KERNEL_UNROLL _Pragma("GCC unroll 32")
-#define KERNEL_UNROLL_TWICE _Pragma("GCC unroll 2")
-#endif
+#include "backend/cpu/kernel/kernel_names.h"
 
 #include "backend/cpu/kernel/elements_template.h" // before the others, which use it
 
@@ -39,6 +24,16 @@
 #include "backend/cpu/kernel/points_template.h"
 #include "backend/cpu/kernel/row_gemm_template.h"
 #include "backend/cpu/kernel/row_lists_template.h"
+
+#define QUANTIZE_SLOT quantize_rows_i16
+#define QUANTIZE_CODE int16_t
+#define QUANTIZE_STEP 2
+#include "backend/cpu/kernel/quantize_template.h"
+
+#define QUANTIZE_SLOT quantize_rows_i8
+#define QUANTIZE_CODE int8_t
+#define QUANTIZE_STEP 4
+#include "backend/cpu/kernel/quantize_template.h"
 
 extern const lat__cpu_kernels KERNEL(lat__kernels);
 const lat__cpu_kernels KERNEL(lat__kernels) = {
