@@ -15,7 +15,7 @@ def cell(value, form):
 
 def limit_of(entry):
     if entry.get("share_of_peak") is not None:
-        return f"{100 * entry['share_of_peak']:.0f} % fma"
+        return f"{100 * entry['share_of_peak']:.0f} % {entry.get('peak', 'fma')}"
     return "" if entry.get("share_of_bandwidth") is None else f"{100 * entry['share_of_bandwidth']:.0f} % copy"
 
 

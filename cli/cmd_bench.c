@@ -92,7 +92,7 @@ static void merge(bench_result *best, const bench_result *other) {
   best->map = less_disturbed(best->map, other->map);
   best->first = less_disturbed(best->first, other->first);
   best->peer = less_disturbed(best->peer, other->peer);
-  best->fma_gflops = fmax(best->fma_gflops, other->fma_gflops);
+  best->peak_gflops = fmax(best->peak_gflops, other->peak_gflops);
   best->copy_gbs = fmax(best->copy_gbs, other->copy_gbs);
 }
 
@@ -136,7 +136,8 @@ static int run_problems(bench_request *request, const problem_list *list) {
 static int run_limits(bench_request *request) {
   bench_limits limits;
   if (!request->json) {
-    printf("%8s %-8s %18s %18s\n", "threads", "level", "fma GFLOP/s", "copy GB/s");
+    printf("%8s %-8s %14s %14s %14s %14s\n", "threads", "level", "fma GFLOP/s", "bf16 GFLOP/s", "int8 GOP/s",
+           "copy GB/s");
   }
   for (int32_t threads = 1;; threads = 0) { // one thread, then all that the machine allows
     cli_progress(verb, "limits of %s", threads ? "one thread" : "all threads");
@@ -147,20 +148,20 @@ static int run_limits(bench_request *request) {
     if (request->json) {
       code = cli_print_json(verb, bench_limits_json(&limits, NULL));
     } else {
-      printf("%8d %-8s %18.1f %18.2f\n", limits.threads, lat_cpu_level_name(limits.level), limits.fma_gflops,
-             limits.copy_gbs);
+      printf("%8d %-8s %14.1f %14.1f %14.1f %14.2f\n", limits.threads, lat_cpu_level_name(limits.level),
+             limits.fma_gflops, limits.bf16_gflops, limits.int8_gflops, limits.copy_gbs);
     }
     if (code == CLI_OK && request->log) code = log_json(request, bench_limits_json(&limits, &request->origin));
     if (code != CLI_OK || !threads) return code;
   }
 }
 
-static const char purpose[] =
-    "Measures operators on a scene, each named by a problem string:\n\n"
-    "  lattice bench subm_conv3d:cin=64,cout=64,k=3,type=f32,scene=street,threads=1\n"
-    "  lattice bench linear:cin=64,weights=f32,int8,int4,scan=my.bin,voxel=0.1\n"
-    "  lattice bench limits\n\n"
-    "A value may be a list; every combination is measured. `limits` measures float32 multiply-adds and copies.\n";
+static const char purpose[] = "Measures operators on a scene, each named by a problem string:\n\n"
+                              "  lattice bench subm_conv3d:cin=64,cout=64,k=3,type=f32,scene=street,threads=1\n"
+                              "  lattice bench linear:cin=64,weights=f32,int8,int4,scan=my.bin,voxel=0.1\n"
+                              "  lattice bench limits\n\n"
+                              "A value may be a list; every combination is measured. `limits` measures products "
+                              "(float32, bfloat16, int8) and copies.\n";
 
 static const char notes[] =
     "operators: conv3d, subm_conv3d, conv_transpose3d, linear, pool3d, global_pool, relu, gelu, activation,\n"

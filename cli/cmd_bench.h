@@ -39,9 +39,9 @@ LAT_CHECKED lat_status bench_repeat(const bench_policy *policy, bench_step step,
 /// and again; the best of some windows. Errors: OUT_OF_MEMORY, DEVICE_ERROR (threads cannot be started).
 LAT_CHECKED lat_status bench_copy_bandwidth(int32_t n_threads, size_t bytes, double *gigabytes_per_second);
 
-/// float32 multiply-add limit of the context's threads and level in GFLOP/s: the best of some windows, and of what this
-/// process measured before.
-LAT_CHECKED lat_status bench_fma_peak(lat_context *context, double *gflops);
+/// Limit of products of the context's threads and level in GFLOP/s: the best of some windows, and of what this process
+/// measured before.
+LAT_CHECKED lat_status bench_product_peak(lat_context *context, lat_product product, double *gflops);
 
 /// What was measured of one problem. Reals that do not apply are NaN.
 typedef struct bench_result {
@@ -59,7 +59,8 @@ typedef struct bench_result {
   double flops;                             ///< of one run, padding not counted
   double bytes;                             ///< that one run must at least read and write
   bool cpu_time;                            ///< times are CPU time
-  double fma_gflops;                        ///< limit for operators bound by arithmetic
+  lat_product product;                      ///< what operators bound by arithmetic do
+  double peak_gflops;                       ///< their limit
   double copy_gbs;                          ///< limit for operators bound by memory: a copy of as many bytes
   uint64_t peak_bytes;
 } bench_result;
@@ -108,7 +109,7 @@ void bench_print_row(const bench_result *result);
 typedef struct bench_limits {
   int32_t threads;
   lat_cpu_level level;
-  double fma_gflops, copy_gbs;
+  double fma_gflops, bf16_gflops, int8_gflops, copy_gbs;
 } bench_limits;
 LAT_CHECKED lat_status bench_measure_limits(int32_t threads, bench_limits *out);
 json_t *bench_limits_json(const bench_limits *limits, const bench_origin *origin);

@@ -15,6 +15,7 @@ static bool is_map(const problem *item) {
 static bool caches_on_set(const problem_case *self) {
   const problem *item = &self->item;
   if (is_map(item)) return false; // measured on new sets anyway
+  if (item->acts) return false;   // a plan is made before
   return problem_case_has_relation(self) || item->op == PROBLEM_NETWORK || item->op == PROBLEM_SPARSE_ADD ||
          item->op == PROBLEM_SPARSE_CAT || item->op == PROBLEM_DEVOXELIZE;
 }
@@ -192,16 +193,25 @@ static lat_status measure_all(problem_case *self, const bench_policy *policy, be
   return status;
 }
 
+static lat_product product_of(const problem *item) {
+  if (item->acts == PROBLEM_ACTS_INT8) return LAT_PRODUCT_INT8;
+  bool bf16 =
+      item->type == LAT_DTYPE_BF16 && item->weights == PROBLEM_WEIGHTS_BF16 && item->grad != PROBLEM_GRAD_WEIGHT;
+  return bf16 && problem_is_weighted(item) ? LAT_PRODUCT_BF16 : LAT_PRODUCT_F32;
+}
+
 static lat_status measure_limit(lat_context *context, bench_result *result) {
-  if (problem_is_weighted(&result->item) || result->item.op == PROBLEM_NETWORK)
-    return bench_fma_peak(context, &result->fma_gflops);
+  result->product = product_of(&result->item);
+  if (problem_is_weighted(&result->item) || result->item.op == PROBLEM_NETWORK) {
+    return bench_product_peak(context, result->product, &result->peak_gflops);
+  }
   return bench_copy_bandwidth(result->threads, (size_t)(result->bytes / 2.0) + 1, &result->copy_gbs);
 }
 
 lat_status bench_measure(const problem *item, const bench_policy *policy, bench_result *out) {
   lat_context *context = NULL;
   problem_case inputs = {0};
-  bench_result result = {.item = *item, .edges = -1, .cpu_time = policy->cpu_time, .fma_gflops = NAN, .copy_gbs = NAN};
+  bench_result result = {.item = *item, .edges = -1, .cpu_time = policy->cpu_time, .peak_gflops = NAN, .copy_gbs = NAN};
   lat_status status = LAT_STATUS_OK;
   CLI_TRY(problem_context_create(item, &context), done);
   result.threads = lat_context_threads(context);

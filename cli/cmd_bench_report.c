@@ -116,8 +116,12 @@ static double gflops(const bench_result *result) {
   return result->flops / result->run.median * 1e-9;
 }
 
+static const char *product_name(lat_product product) {
+  return product == LAT_PRODUCT_INT8 ? "int8" : product == LAT_PRODUCT_BF16 ? "bf16" : "fma";
+}
+
 static double share_of_peak(const bench_result *result) {
-  return gflops(result) / result->fma_gflops;
+  return gflops(result) / result->peak_gflops;
 }
 
 static double share_of_bandwidth(const bench_result *result) {
@@ -137,7 +141,9 @@ static int set_times(json_t *object, const bench_result *result) {
 static int set_rates(json_t *object, const bench_result *result) {
   return json_object_set_new(object, "gflops", number(gflops(result))) ||
          json_object_set_new(object, "share_of_peak", number(share_of_peak(result))) ||
-         json_object_set_new(object, "fma_peak_gflops", number(result->fma_gflops)) ||
+         json_object_set_new(object, "peak",
+                             json_string(isfinite(result->peak_gflops) ? product_name(result->product) : "copy")) ||
+         json_object_set_new(object, "peak_gflops", number(result->peak_gflops)) ||
          json_object_set_new(object, "bytes", number(result->bytes)) ||
          json_object_set_new(object, "share_of_bandwidth", number(share_of_bandwidth(result))) ||
          json_object_set_new(object, "copy_gbs", number(result->copy_gbs)) ||
@@ -182,9 +188,10 @@ json_t *bench_result_json(const bench_result *result, const bench_origin *origin
 }
 
 json_t *bench_limits_json(const bench_limits *limits, const bench_origin *origin) {
-  json_t *object = json_pack("{s:s, s:s, s:s, s:i, s:o, s:o}", "problem", "limits", "device", "cpu", "level",
+  json_t *object = json_pack("{s:s, s:s, s:s, s:i, s:o, s:o, s:o, s:o}", "problem", "limits", "device", "cpu", "level",
                              lat_cpu_level_name(limits->level), "threads", limits->threads, "fma_peak_gflops",
-                             number(limits->fma_gflops), "copy_gbs", number(limits->copy_gbs));
+                             number(limits->fma_gflops), "bf16_peak_gflops", number(limits->bf16_gflops),
+                             "int8_peak_gops", number(limits->int8_gflops), "copy_gbs", number(limits->copy_gbs));
   return object ? finish(object, set_origin(object, origin)) : NULL;
 }
 
@@ -212,9 +219,9 @@ void bench_print_row(const bench_result *result) {
   print_cell(1e3 * result->run.median, 9, 3);
   print_cell(100.0 * result->run.spread, 5, 1);
   print_cell(gflops(result), 8, 1);
-  bool arithmetic = isfinite(result->fma_gflops);
+  bool arithmetic = isfinite(result->peak_gflops);
   double share = arithmetic ? share_of_peak(result) : share_of_bandwidth(result);
-  printf("%3.0f %% %-5s ", 100.0 * share, arithmetic ? "fma" : "copy");
+  printf("%3.0f %% %-5s ", 100.0 * share, arithmetic ? product_name(result->product) : "copy");
   print_cell(result->peer.n ? result->peer.median / result->run.median : NAN, 8, 1);
   printf(" %s\n", problem_print(&result->item, text));
 }

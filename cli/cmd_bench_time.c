@@ -62,31 +62,34 @@ lat_status bench_repeat(const bench_policy *policy, bench_step step, void *user,
 enum { N_WINDOWS = 24 };
 static const double window_seconds = 0.004;
 
-/// Best multiply-add rates of this process. A limit does not fall: what an earlier problem saw holds for later ones.
+/// Best rates of products of this process. A limit does not fall: what an earlier problem saw holds for later ones.
 typedef struct seen_peak {
   int32_t threads;
   lat_cpu_level level;
+  lat_product product;
   double gflops;
 } seen_peak;
 
-static double *find_peak(const lat_context *context) {
-  static seen_peak seen[16];
+static double *find_peak(const lat_context *context, lat_product product) {
+  static seen_peak seen[32];
   size_t i = 0;
   int32_t threads = lat_context_threads(context);
   lat_cpu_level level = lat_context_cpu_level(context);
   while (i + 1 < sizeof seen / sizeof seen[0] && seen[i].threads &&
-         (seen[i].threads != threads || seen[i].level != level)) {
+         (seen[i].threads != threads || seen[i].level != level || seen[i].product != product)) {
     i++;
   }
-  if (seen[i].threads != threads || seen[i].level != level) seen[i] = (seen_peak){threads, level, 0.0};
+  if (seen[i].threads != threads || seen[i].level != level || seen[i].product != product) {
+    seen[i] = (seen_peak){threads, level, product, 0.0};
+  }
   return &seen[i].gflops;
 }
 
-lat_status bench_fma_peak(lat_context *context, double *gflops) {
-  double *best = find_peak(context);
+lat_status bench_product_peak(lat_context *context, lat_product product, double *gflops) {
+  double *best = find_peak(context, product);
   for (int i = 0; i < N_WINDOWS; i++) {
     double once;
-    lat_status status = lat_measure_fma_peak(context, window_seconds, &once);
+    lat_status status = lat_measure_product_peak(context, product, window_seconds, &once);
     if (status) return status;
     *best = fmax(*best, once);
   }
@@ -165,7 +168,9 @@ lat_status bench_measure_limits(int32_t threads, bench_limits *out) {
   lat_status status = cli_context_create(threads, 0, &context);
   if (status) return status;
   *out = (bench_limits){.threads = lat_context_threads(context), .level = lat_context_cpu_level(context)};
-  status = bench_fma_peak(context, &out->fma_gflops);
+  status = bench_product_peak(context, LAT_PRODUCT_F32, &out->fma_gflops);
+  if (!status) status = bench_product_peak(context, LAT_PRODUCT_BF16, &out->bf16_gflops);
+  if (!status) status = bench_product_peak(context, LAT_PRODUCT_INT8, &out->int8_gflops);
   if (!status) status = bench_copy_bandwidth(out->threads, bytes, &out->copy_gbs);
   lat_context_destroy(context);
   return status;

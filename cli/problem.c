@@ -198,6 +198,11 @@ static lat_status settle(problem *item, uint32_t seen) {
   if (item->peer == PROBLEM_PEER_NAIVE && item->grad) {
     return lat_fail(LAT_STATUS_INVALID_ARGUMENT, "problem: peer=naive has no gradient: got grad, expected none");
   }
+  if (item->acts && (item->grad || item->groups > 1 || item->peer)) {
+    return lat_fail(
+        LAT_STATUS_INVALID_ARGUMENT,
+        "problem: acts=int8 has no gradient, groups or peer: got one of grad, groups and peer, expected none");
+  }
   problem_weights dense = problem_dense_weights(item->type);
   if (!(seen & KEY_WEIGHTS)) item->weights = dense;
   if (!problem_has_packed_weights(item) && item->weights != dense && item->op != PROBLEM_LINEAR) {

@@ -46,6 +46,12 @@ typedef enum problem_weights {
   PROBLEM_WEIGHTS_INT4
 } problem_weights;
 
+/// How features go into the products of a convolution or linear layer.
+typedef enum problem_acts {
+  PROBLEM_ACTS_FLOAT,
+  PROBLEM_ACTS_INT8 ///< a plan that quantizes them row by row
+} problem_acts;
+
 /// What runs: the operator, or its gradient by the features or by the weight.
 typedef enum problem_grad { PROBLEM_GRAD_NONE, PROBLEM_GRAD_X, PROBLEM_GRAD_WEIGHT } problem_grad;
 
@@ -97,6 +103,7 @@ typedef struct problem {
   lat_support support;
   lat_dtype type; ///< LAT_DTYPE_F32, LAT_DTYPE_F16 or LAT_DTYPE_BF16
   problem_weights weights;
+  problem_acts acts;
   problem_grad grad; ///< of weighted operators
   problem_scene scene;
   char scan[PROBLEM_PATH_BYTES]; ///< file of PROBLEM_SCENE_SCAN, else ""

@@ -158,14 +158,18 @@ static lat_status make_tensor(problem_case *self, const lat_coords *coords, cons
   return lat_tensor_share(self->context, coords, feats, &opts, out);
 }
 
+static lat_status make_plan(problem_case *self);
+
 lat_status problem_case_refresh(problem_case *self) {
   lat_status status = LAT_STATUS_OK;
+  lat_plan_release(self->plan);
   lat_tensor_release(self->x);
   lat_tensor_release(self->other);
   lat_coords_release(self->coords);
   lat_coords_release(self->other_coords);
   self->x = self->other = NULL;
   self->coords = self->other_coords = NULL;
+  self->plan = NULL;
   if (self->rows) {
     lat_array_view rows = lat_array_as_view(self->rows);
     lat_coords_opts opts = LAT_COORDS_OPTS_INIT;
@@ -180,12 +184,14 @@ lat_status problem_case_refresh(problem_case *self) {
     TRY(lat_coords_create(self->context, &rows, &opts, &self->other_coords), done);
     if (self->other_feats) TRY(make_tensor(self, self->other_coords, self->other_feats, &self->other), done);
   }
+  if (self->item.acts) TRY(make_plan(self), done);
 done:
   return status;
 }
 
 void problem_case_release(problem_case *self) {
   problem_network_release(&self->network);
+  lat_plan_release(self->plan);
   lat_tensor_release(self->x);
   lat_tensor_release(self->other);
   lat_coords_release(self->coords);
@@ -286,7 +292,37 @@ static conv_calls calls_of(const problem *item) {
   return item->mode == PROBLEM_TRANSPOSE_GENERATIVE ? generative : transposed;
 }
 
+static lat_status make_plan(problem_case *self) {
+  const problem *item = &self->item;
+  lat_plan_input input = {sizeof input, self->coords, item->c_in, item->type};
+  lat_array_view bias = lat_array_as_view(self->bias);
+  lat_weight weight = weight_of(self);
+  lat_conv3d_opts opts = conv_opts(self);
+  lat_plan_opts plan_opts = LAT_PLAN_OPTS_INIT;
+  plan_opts.bias = &bias;
+  plan_opts.quantizes_features = 1;
+  if (item->op == PROBLEM_LINEAR) {
+    return lat_linear_plan_create(self->context, &input, &weight, &plan_opts, &self->plan);
+  }
+  return (item->op == PROBLEM_CONV3D ? lat_conv3d_plan_create : lat_subm_conv3d_plan_create)(
+      self->context, &input, &weight, &opts, &plan_opts, &self->plan);
+}
+
+/// The second word of a plan's line: "subm_conv3d: quantized_gemm_…, 100 x 32 to …".
+static lat_status plan_algorithm(const problem_case *self, char *name, size_t name_bytes) {
+  char text[LAT_PLAN_EXPLAIN_BYTES];
+  lat_status status = lat_plan_explain(self->context, self->plan, text, sizeof text);
+  if (status) return status;
+  const char *first = strstr(text, ": ") ? strstr(text, ": ") + 2 : text;
+  size_t n = strcspn(first, ",");
+  n = n < name_bytes ? n : name_bytes - 1;
+  memcpy(name, first, n);
+  name[n] = '\0';
+  return LAT_STATUS_OK;
+}
+
 static lat_status run_weighted(const problem_case *self, lat_tensor **out) {
+  if (self->plan) return lat_plan_apply(self->context, self->plan, self->x, NULL, out);
   lat_array_view bias = lat_array_as_view(self->bias);
   lat_weight weight = weight_of(self);
   lat_conv3d_opts opts = conv_opts(self);
@@ -323,7 +359,7 @@ static lat_status make_grad_out(problem_case *self) {
 
 /// Whether there is a choice, and the options to ask about it with.
 static bool has_choice(const problem_case *self, lat_conv3d_opts *opts) {
-  if (!problem_is_weighted(&self->item) || self->item.grad == PROBLEM_GRAD_WEIGHT) return false;
+  if (!problem_is_weighted(&self->item) || self->item.grad == PROBLEM_GRAD_WEIGHT || self->plan) return false;
   *opts = conv_opts(self); // a linear layer is a convolution by its kernel of size 1
   if (self->item.op == PROBLEM_CONV_TRANSPOSE3D) opts->coordinates = NULL; // the way depends on no rows
   return true;
@@ -332,6 +368,7 @@ static bool has_choice(const problem_case *self, lat_conv3d_opts *opts) {
 lat_status problem_case_algorithm(const problem_case *self, char *name, size_t name_bytes) {
   lat_conv3d_opts opts;
   name[0] = '\0';
+  if (self->plan) return plan_algorithm(self, name, name_bytes);
   if (!has_choice(self, &opts)) return LAT_STATUS_OK;
   lat_weight weight = weight_of(self);
   return lat_conv3d_algorithm(self->context, self->x, &weight, &opts, name, name_bytes);

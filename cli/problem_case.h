@@ -27,6 +27,7 @@ typedef struct problem_case {
   lat_coords *coords;       ///< set of `rows`
   lat_coords *other_coords; ///< set of `other_rows`
   lat_tensor *x, *other;    ///< the operands
+  lat_plan *plan;           ///< over `coords`, of problems with acts=int8
   problem_network network;  ///< of operator network
 } problem_case;
 

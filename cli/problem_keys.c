@@ -11,6 +11,7 @@ static const named_value type_names[] = {
 static const named_value weights_names[] = {{"f32", PROBLEM_WEIGHTS_F32},   {"f16", PROBLEM_WEIGHTS_F16},
                                             {"bf16", PROBLEM_WEIGHTS_BF16}, {"int8", PROBLEM_WEIGHTS_INT8},
                                             {"int4", PROBLEM_WEIGHTS_INT4}, {NULL, 0}};
+static const named_value acts_names[] = {{"float", PROBLEM_ACTS_FLOAT}, {"int8", PROBLEM_ACTS_INT8}, {NULL, 0}};
 static const named_value scene_names[] = {{"random", PROBLEM_SCENE_RANDOM},
                                           {"street", PROBLEM_SCENE_STREET},
                                           {"cpu_lidar", PROBLEM_SCENE_CPU_LIDAR},
@@ -76,15 +77,16 @@ const char *problem_name_of(const named_value *names, int32_t value) {
 #define KEYS_GEOMETRY (KEY_KERNEL | KEY_STRIDE | KEY_PADDING | KEY_DILATION | KEY_SUPPORT)
 
 static const op_rule ops[PROBLEM_N_OPS] = {
-    [PROBLEM_CONV3D] = {"conv3d", KEYS_WEIGHTED | KEYS_GEOMETRY | KEY_GROUPS | KEY_MODE | KEY_PEER,
+    [PROBLEM_CONV3D] = {"conv3d", KEYS_WEIGHTED | KEY_ACTS | KEYS_GEOMETRY | KEY_GROUPS | KEY_MODE | KEY_PEER,
                         KEY_CIN | KEY_COUT | KEY_KERNEL | KEY_STRIDE | KEY_TYPE, conv_modes, LAT_RELATION_FORWARD, 3,
                         1},
-    [PROBLEM_SUBM_CONV3D] = {"subm_conv3d", KEYS_WEIGHTED | KEY_KERNEL | KEY_DILATION | KEY_GROUPS | KEY_PEER,
+    [PROBLEM_SUBM_CONV3D] = {"subm_conv3d",
+                             KEYS_WEIGHTED | KEY_ACTS | KEY_KERNEL | KEY_DILATION | KEY_GROUPS | KEY_PEER,
                              KEY_CIN | KEY_COUT | KEY_KERNEL | KEY_TYPE, NULL, 0, 3, 1},
     [PROBLEM_CONV_TRANSPOSE3D] = {"conv_transpose3d", KEYS_WEIGHTED | KEY_KERNEL | KEY_STRIDE | KEY_GROUPS | KEY_MODE,
                                   KEY_CIN | KEY_COUT | KEY_KERNEL | KEY_STRIDE | KEY_MODE | KEY_TYPE, transpose_modes,
                                   PROBLEM_TRANSPOSE_TARGET, 2, 2},
-    [PROBLEM_LINEAR] = {"linear", KEYS_WEIGHTED, KEY_CIN | KEY_COUT | KEY_TYPE, NULL, 0, 1, 1},
+    [PROBLEM_LINEAR] = {"linear", KEYS_WEIGHTED | KEY_ACTS, KEY_CIN | KEY_COUT | KEY_TYPE, NULL, 0, 1, 1},
     [PROBLEM_POOL3D] = {"pool3d", KEYS_FEATURE | KEYS_GEOMETRY | KEY_MODE,
                         KEY_CIN | KEY_KERNEL | KEY_STRIDE | KEY_MODE | KEY_TYPE, pool_modes, LAT_POOL_SUM, 2, 2},
     [PROBLEM_GLOBAL_POOL] = {"global_pool", KEYS_FEATURE | KEY_MODE, KEY_CIN | KEY_MODE | KEY_TYPE, pool_modes,
@@ -129,6 +131,7 @@ const key_rule problem_keys[] = {
     {"neighbors", KEY_NEIGHBORS, KIND_COUNT, FIELD(neighbors), 0, INT32_MAX, NULL},
     {"type", KEY_TYPE, KIND_NAME, FIELD(type), 0, 0, type_names},
     {"weights", KEY_WEIGHTS, KIND_NAME, FIELD(weights), 0, 0, weights_names},
+    {"acts", KEY_ACTS, KIND_NAME, FIELD(acts), 0, 0, acts_names},
     {"fusion", KEY_FUSION, KIND_NAME, FIELD(fusion), 0, 0, fusion_names},
     {"grad", KEY_GRAD, KIND_NAME, FIELD(grad), 0, 0, grad_names},
     {"scene", KEY_SCENE, KIND_NAME, FIELD(scene), 0, 0, scene_names},

@@ -40,7 +40,8 @@ typedef enum key_bit {
   KEY_ORDER = 1 << 24,
   KEY_SWEEPS = 1 << 25,
   KEY_NAME = 1 << 26,
-  KEY_FUSION = 1 << 27
+  KEY_FUSION = 1 << 27,
+  KEY_ACTS = 1 << 28
 } key_bit;
 
 /// What an operator takes.

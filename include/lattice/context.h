@@ -129,6 +129,20 @@ LAT_API void lat_random_block(uint64_t seed, uint64_t stream, uint64_t counter, 
 /// Errors: INVALID_ARGUMENT (NULL; seconds not above 0 and at most 60), OUT_OF_MEMORY.
 LAT_API LAT_CHECKED lat_status lat_measure_fma_peak(lat_context *context, double seconds, double *gflops);
 
+/// Products whose limit lat_measure_product_peak measures: those that convolution and linear use for features of that kind at the
+/// context's CPU level.
+typedef enum lat_product {
+  LAT_PRODUCT_F32 = 0, ///< float32 multiply-adds; float16 features take them too
+  LAT_PRODUCT_BF16 =
+      1,               ///< bfloat16 products of AVX-512 BF16 where they pay (docs/numerics.md), else as LAT_PRODUCT_F32
+  LAT_PRODUCT_INT8 = 2 ///< bytes by AVX-512 VNNI, AVX-VNNI or Arm's dot product, else 16-bit pairs (or one by one)
+} lat_product;
+
+/// As lat_measure_fma_peak for other products: `*gops` = 1e9 operations (a product and its sum are two) a second.
+/// Errors: as lat_measure_fma_peak; INVALID_ARGUMENT for a `product` outside the enum.
+LAT_API LAT_CHECKED lat_status lat_measure_product_peak(lat_context *context, lat_product product, double seconds,
+                                                        double *gops);
+
 #ifdef __cplusplus
 }
 #endif

@@ -205,7 +205,7 @@ typedef struct lat_weight_panels_opts {
 /// Packs a weight for the context's CPU level: `(C_out, C_in)`, `(K, C_in, C_out)`, `(C_out, Kx, Ky, Kz, C_in)` or a
 /// quantized one. Copies.
 /// Errors: INVALID_ARGUMENT (NULL; "groups"; "normalized convolution does not support packed weights"; "quantized features
-/// need a packed weight"), INVALID_SHAPE (another rank; "groups must divide"), INVALID_DTYPE, OVERFLOW, OUT_OF_MEMORY.
+/// need a weight of one group"; "too many channels for quantized features"), INVALID_SHAPE (another rank; "groups must divide"), INVALID_DTYPE, OVERFLOW, OUT_OF_MEMORY.
 LAT_API LAT_CHECKED lat_status lat_weight_panels_create(lat_context *context, const lat_weight *weight,
                                                         const lat_weight_panels_opts *opts, lat_weight_panels **out);
 

@@ -29,6 +29,8 @@ void lat_context_reset_peak(lat_context *context);
 void lat_context_trim(lat_context *context);
 void lat_random_block(uint64_t seed, uint64_t stream, uint64_t counter, uint32_t out[4]);
 lat_status lat_measure_fma_peak(lat_context *context, double seconds, double *gflops);
+typedef enum lat_product { LAT_PRODUCT_F32 = 0, LAT_PRODUCT_BF16 = 1, LAT_PRODUCT_INT8 = 2 } lat_product;
+lat_status lat_measure_product_peak(lat_context *context, lat_product product, double seconds, double *gops);
 typedef enum lat_dtype { LAT_DTYPE_F32 = 1, LAT_DTYPE_F16 = 2, LAT_DTYPE_F64 = 3, LAT_DTYPE_I32 = 4, LAT_DTYPE_I64 = 5, LAT_DTYPE_U8 = 6, LAT_DTYPE_U32 = 7, LAT_DTYPE_I16 = 8, LAT_DTYPE_BF16 = 9 } lat_dtype;
 typedef enum lat_device { LAT_DEVICE_CPU = 0 } lat_device;
 typedef struct lat_array_view { const void *data; lat_dtype dtype; lat_device device; int32_t rank; int64_t shape[6]; int64_t stride[6]; } lat_array_view;

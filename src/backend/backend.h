@@ -118,8 +118,8 @@ struct lat__backend {
 
   // Limits.
 
-  /// Multiply-add limit of all threads in 1e9 flops a second, measured for `seconds`.
-  lat_status (*fma_peak)(lat_context *context, double seconds, double *gflops);
+  /// Limit of products of all threads in 1e9 operations a second, measured for `seconds`.
+  lat_status (*product_peak)(lat_context *context, lat_product product, double seconds, double *gops);
 };
 
 /// The CPU's table. Static storage.

@@ -131,23 +131,6 @@ done:
   return status;
 }
 
-static lat_status take_quantization(const char *op, const lat_plan_opts *opts, lat_plan *plan) {
-  lat__conv_desc *desc = &plan->desc;
-  desc->quantizes_x = opts->quantizes_features != 0;
-  if (!desc->quantizes_x) return LAT_STATUS_OK;
-  if (desc->groups > 1) {
-    return lat_fail(LAT_STATUS_INVALID_ARGUMENT,
-                    "%s: quantized features need a weight of one group: got %lld groups, expected 1", op,
-                    (long long)desc->groups);
-  }
-  if (desc->c_in > LAT__MOST_CODED_CHANNELS) {
-    return lat_fail(LAT_STATUS_INVALID_ARGUMENT,
-                    "%s: too many channels for quantized features: got %lld, expected at most %d", op,
-                    (long long)desc->c_in, LAT__MOST_CODED_CHANNELS);
-  }
-  return LAT_STATUS_OK;
-}
-
 static lat_status count_bytes(const char *op, lat_plan *plan) {
   const lat__conv_desc *desc = &plan->desc;
   int64_t count = 0;
@@ -191,7 +174,8 @@ static lat_status make_plan(lat_context *context, const lat__conv_operands *oper
   plan->bias = lat_array_retain(operands->bias);
   LAT_TRY(count_bytes(operands->op, plan), done);
   LAT_TRY(take_epilogue(context, operands->op, &request->opts, plan), done);
-  LAT_TRY(take_quantization(operands->op, &request->opts, plan), done);
+  plan->desc.quantizes_x = request->opts.quantizes_features != 0;
+  if (plan->desc.quantizes_x) LAT_TRY(lat__check_quantizes(operands->op, &plan->desc), done);
   LAT_TRY(take_panels(context, operands->op, &request->opts, plan), done);
   plan->desc.weight.data = plan->desc.weight.words = plan->desc.weight.scales = plan->desc.weight.biases = NULL;
   *request->out = plan;

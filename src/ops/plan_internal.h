@@ -26,6 +26,9 @@ struct lat_weight_panels {
 LAT_CHECKED lat_status lat__weight_panels_new(lat_context *context, const char *op, const lat__conv_desc *desc,
                                               lat_weight_panels **out);
 
+/// Refuses a layer whose features cannot be quantized.
+LAT_CHECKED lat_status lat__check_quantizes(const char *op, const lat__conv_desc *desc);
+
 /// True when a plan of `desc` with this context would make the same panels of the same weight.
 bool lat__weight_panels_fit(lat_context *context, const lat_weight_panels *panels, const lat__conv_desc *desc);
 

@@ -33,6 +33,20 @@ lat_status lat__weight_panels_new(lat_context *context, const char *op, const la
   return status;
 }
 
+lat_status lat__check_quantizes(const char *op, const lat__conv_desc *desc) {
+  if (desc->groups > 1) {
+    return lat_fail(LAT_STATUS_INVALID_ARGUMENT,
+                    "%s: quantized features need a weight of one group: got %lld groups, expected 1", op,
+                    (long long)desc->groups);
+  }
+  if (desc->c_in > LAT__MOST_CODED_CHANNELS) {
+    return lat_fail(LAT_STATUS_INVALID_ARGUMENT,
+                    "%s: too many channels for quantized features: got %lld, expected at most %d", op,
+                    (long long)desc->c_in, LAT__MOST_CODED_CHANNELS);
+  }
+  return LAT_STATUS_OK;
+}
+
 bool lat__weight_panels_fit(lat_context *context, const lat_weight_panels *panels, const lat__conv_desc *desc) {
   const lat__conv_desc *layer = &panels->layer;
   bool same_kind = (layer->weight.form == LAT__WEIGHT_PACKED) == (desc->weight.form == LAT__WEIGHT_PACKED) &&
@@ -89,12 +103,6 @@ static lat_status check_opts(const char *op, const lat_weight *weight, const lat
     return lat_fail(LAT_STATUS_INVALID_DTYPE, "%s: dtype: got %s, expected float32, float16 or bfloat16", op,
                     lat_dtype_name(o->dtype));
   }
-  if (o->quantizes_features && (!weight->packed || o->groups > 1)) {
-    return lat_fail(
-        LAT_STATUS_INVALID_ARGUMENT,
-        "%s: quantized features need a packed weight: got a %s one of %d groups, expected int8 or int4 and 1", op,
-        weight->packed ? "packed" : "dense", o->groups ? (int)o->groups : 1);
-  }
   return o->normalized ? lat__conv_check_not_packed(op, weight) : LAT_STATUS_OK;
 }
 
@@ -116,6 +124,7 @@ lat_status lat_weight_panels_create(lat_context *context, const lat_weight *weig
   LAT_TRY(describe(context, op, weight, o.groups ? o.groups : 1, &operands), done);
   operands.desc.dtype = o.dtype ? o.dtype : operands.desc.weight.dtype;
   operands.desc.quantizes_x = o.quantizes_features != 0;
+  if (operands.desc.quantizes_x) LAT_TRY(lat__check_quantizes(op, &operands.desc), done);
   operands.desc.norm_eps = o.normalized ? 1.0f : 0.0f; // panels depend on whether there is one
   LAT_TRY(lat__weight_panels_new(context, op, &operands.desc, out), done);
 done:

@@ -1,5 +1,6 @@
-// lat_linear and lat_measure_fma_peak: values, the dtype rule, packed weights, errors.
-// covers: lat_linear lat_measure_fma_peak
+// lat_linear, lat_measure_fma_peak and lat_measure_product_peak: values, the dtype rule, packed weights, errors.
+// covers: lat_linear lat_measure_fma_peak lat_measure_product_peak
+// null arguments: lat_measure_product_peak
 #include <math.h>
 #include <stdbool.h>
 #include <string.h>
@@ -221,11 +222,39 @@ static void test_fma_peak(void **state) {
   }
 }
 
+static void test_product_peak(void **state) {
+  (void)state;
+  double gops = -1.0;
+  lat_test_assert_error(lat_measure_product_peak(NULL, LAT_PRODUCT_INT8, 0.01, &gops), LAT_STATUS_INVALID_ARGUMENT,
+                        "measure_product_peak: context: got NULL");
+  lat_test_assert_error(lat_measure_product_peak(context, LAT_PRODUCT_INT8, 0.01, NULL), LAT_STATUS_INVALID_ARGUMENT,
+                        "measure_product_peak: gops: got NULL");
+  lat_test_assert_error(lat_measure_product_peak(context, LAT_PRODUCT_INT8, 0.0, &gops), LAT_STATUS_INVALID_ARGUMENT,
+                        "measure_product_peak: seconds: got 0");
+  lat_test_assert_error(lat_measure_product_peak(context, (lat_product)3, 0.01, &gops), LAT_STATUS_INVALID_ARGUMENT,
+                        "measure_product_peak: product: got 3, expected 0 to 2");
+  lat_test_assert_error(lat_measure_product_peak(context, (lat_product)-1, 0.01, &gops), LAT_STATUS_INVALID_ARGUMENT,
+                        "measure_product_peak: product: got -1");
+  assert_true(gops == -1.0);
+  for (int level = LAT_CPU_LEVEL_AUTO; level <= LAT_CPU_LEVEL_AVX512; level++) {
+    lat_context_opts opts = LAT_CONTEXT_OPTS_INIT;
+    lat_context *capped = NULL;
+    opts.cpu_level = (lat_cpu_level)level;
+    lat_test_assert_ok(lat_context_create(&opts, &capped));
+    for (int product = LAT_PRODUCT_F32; product <= LAT_PRODUCT_INT8; product++) {
+      lat_test_assert_ok(lat_measure_product_peak(capped, (lat_product)product, 0.005, &gops));
+      assert_true(gops > 0.0 && gops < 1e7);
+    }
+    lat_context_destroy(capped);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_promotion),    cmocka_unit_test(test_transposed_weight),
       cmocka_unit_test(test_one_rounding), cmocka_unit_test(test_packed),
       cmocka_unit_test(test_errors),       cmocka_unit_test(test_fma_peak),
+      cmocka_unit_test(test_product_peak),
   };
   return cmocka_run_group_tests(tests, set_up, tear_down);
 }

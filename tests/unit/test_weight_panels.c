@@ -40,6 +40,7 @@ static const layer layers[] = {
     {lat_subm_conv3d_plan_create, 64, 64, 3, 64, 0, LAT_DTYPE_F32, false, false, false},
     {lat_subm_conv3d_plan_create, 64, 48, 3, 1, 8, LAT_DTYPE_F32, false, false, false},
     {lat_subm_conv3d_plan_create, 64, 48, 3, 1, 4, LAT_DTYPE_F32, false, false, true},
+    {lat_subm_conv3d_plan_create, 30, 20, 3, 1, 0, LAT_DTYPE_F32, false, false, true},
     {lat_normalized_subm_conv3d_plan_create, 32, 48, 3, 1, 0, LAT_DTYPE_F32, false, true, false},
     {linear_plan, 96, 160, 1, 1, 0, LAT_DTYPE_BF16, true, false, false},
     {linear_plan, 96, 160, 1, 1, 8, LAT_DTYPE_F16, true, false, false},
@@ -248,8 +249,9 @@ static void test_refused(void **state) {
   refuse(&weight, &opts, LAT_STATUS_INVALID_DTYPE, "dtype: got int32");
   opts.dtype = LAT_DTYPE_F32;
   opts.quantizes_features = 1;
-  refuse(&weight, &opts, LAT_STATUS_INVALID_ARGUMENT, "quantized features need a packed weight: got a dense one");
-  opts.quantizes_features = 0;
+  opts.groups = 2;
+  refuse(&weight, &opts, LAT_STATUS_INVALID_ARGUMENT, "quantized features need a weight of one group: got 2 groups");
+  opts.groups = opts.quantizes_features = 0;
   opts.normalized = 1;
   refuse(&quantized, &opts, LAT_STATUS_INVALID_ARGUMENT, "normalized convolution does not support packed weights");
   wrong.dense.rank = 4;

@@ -55,7 +55,7 @@ lat_status lat__cpu_global_pool_grad(lat_context *context, const lat__global_poo
 lat_status lat__cpu_conv_grad(lat_context *context, const lat__conv_grad_desc *desc);
 
 // cpu_measure.c
-lat_status lat__cpu_fma_peak(lat_context *context, double seconds, double *gflops);
+lat_status lat__cpu_product_peak(lat_context *context, lat_product product, double seconds, double *gops);
 
 // cpu_voxelize.c
 lat_status lat__cpu_point_cells(lat_context *context, const lat__point_cells_desc *desc);

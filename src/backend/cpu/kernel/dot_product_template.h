@@ -66,6 +66,11 @@ static LAT_ALWAYS_INLINE void KERNEL(dot_tile)(const lat__dot_gemm_args *args, c
       }
     }
     KERNEL_UNROLL
+    for (int i = 0; i < rows; i++) {
+      KERNEL_UNROLL
+      for (int j = 0; j < vectors; j++) acc[i][j] = v_keep(acc[i][j]);
+    }
+    KERNEL_UNROLL
     for (int i = 0; i < rows; i++) KERNEL(dot_add)(args, at, g, column, i, acc[i], vectors, scaled);
   }
 }
