@@ -8,6 +8,9 @@
 #define LAT_UNLIKELY(condition) __builtin_expect(!!(condition), 0)
 #define LAT_ALWAYS_INLINE inline __attribute__((always_inline))
 #define LAT_THREAD_LOCAL _Thread_local
+/// The compiler forgets where a pointer comes from. Without it gcc undoes the sum of a base and what a loop adds to it, and
+/// does both additions for every row.
+#define LAT_FORGET(pointer) __asm__("" : "+r"(pointer))
 
 /// Alignment of every block that lat__alloc returns: one cache line, one AVX-512 register.
 #define LAT_ALIGN 64
