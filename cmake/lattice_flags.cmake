@@ -46,7 +46,8 @@ endif()
 function(lattice_set_level_flags)
   set(avx2_flags -mavx2 -mfma -mf16c -mbmi2 -mpopcnt)
   set(avx512_flags -mavx512f -mavx512bw -mavx512dq -mavx512vl ${avx2_flags} -mprefer-vector-width=512)
-  set(common_flags "")
+  # The addresses of a tile's rows look alike, and gcc would compute them in vector registers and move each one back.
+  set(common_flags -fno-tree-slp-vectorize)
   if(LATTICE_SANITIZE MATCHES "undefined")
     # On unrolled kernels these three take minutes to compile, and find nothing that address does not.
     list(APPEND common_flags -fno-sanitize=null,object-size,pointer-overflow)

@@ -26,23 +26,23 @@ static void fill_distinct(uint16_t *rows, int64_t n, int64_t n_rows) {
 
 typedef struct gemm_case {
   int64_t n_pairs, c_in, columns;
-  bool gathers, scatters;
+  bool gathers, scatters, fresh, tight; ///< tight: no gaps between rows
 } gemm_case;
 
 static void check_gemm_case(const checker *c, const gemm_case *g) {
   int64_t n_x = g->gathers ? 1 + random_below(50) : g->n_pairs;
   int64_t n_y = g->scatters ? g->n_pairs + random_below(9) : g->n_pairs;
-  int64_t x_stride = g->c_in + random_below(3), y_stride = g->columns + random_below(3);
+  int64_t x_stride = g->c_in + (g->tight ? 0 : random_below(3)), y_stride = g->columns + random_below(3);
   // The last row ends at the guard page: no room behind its c_in floats.
   int64_t x_floats = n_x > 0 ? (n_x - 1) * x_stride + g->c_in : 0;
   float *x = guarded_alloc((size_t)x_floats * sizeof(float));
   float *dense = guarded_alloc((size_t)(g->c_in * g->columns) * sizeof(float));
-  int64_t n_ahead = g->gathers ? g->n_pairs + random_below(60) : 0;
+  int64_t n_ahead = g->gathers || g->fresh ? g->n_pairs + random_below(60) : 0;
   int32_t *in_rows = guarded_alloc((size_t)n_ahead * sizeof *in_rows);
   uint16_t *out_rows = guarded_alloc((size_t)g->n_pairs * sizeof *out_rows);
   fill_floats(x, x_floats);
   fill_floats(dense, g->c_in * g->columns);
-  for (int64_t p = 0; p < n_ahead; p++) in_rows[p] = (int32_t)random_below(n_x);
+  for (int64_t p = 0; p < n_ahead; p++) in_rows[p] = (int32_t)random_below(n_x > 0 ? n_x : 1);
   if (g->gathers && g->n_pairs > 0) in_rows[random_below(g->n_pairs)] = (int32_t)(n_x - 1);
   fill_distinct(out_rows, g->n_pairs, n_y);
   int64_t y_floats = n_y > 0 ? (n_y - 1) * y_stride + g->columns : 0;
@@ -62,13 +62,14 @@ static void check_gemm_case(const checker *c, const gemm_case *g) {
                                   .c_in = g->c_in,
                                   .columns = g->columns,
                                   .y = y[i],
-                                  .y_stride = y_stride};
+                                  .y_stride = y_stride,
+                                  .fresh = g->fresh};
     tables[i]->gather_gemm_f32(&args);
   }
   char what[128];
-  snprintf(what, sizeof what, "gather_gemm_f32 %s: %d pairs, %d to %d channels, %s %s", c->level->level,
+  snprintf(what, sizeof what, "gather_gemm_f32 %s: %d pairs, %d to %d channels, %s %s %s", c->level->level,
            (int)g->n_pairs, (int)g->c_in, (int)g->columns, g->gathers ? "gathers" : "rows",
-           g->scatters ? "scatters" : "");
+           g->scatters ? "scatters" : "", g->fresh ? "fresh" : "");
   assert_same_bytes(what, y[1], y[0], y_bytes); // gaps between rows included
   guarded_check(what);
   guarded_free_all();
@@ -80,13 +81,27 @@ static void check_gather_gemm_f32(const checker *c) {
   // Every tail of columns behind no, one and two full panels; every tail of pairs behind as many tiles.
   for (int64_t columns = t->lanes; columns <= 3 * panel; columns += t->lanes) {
     for (int64_t n_pairs = 0; n_pairs <= 3 * tile + 8; n_pairs++) {
-      gemm_case g = {n_pairs, random_below(20), columns, random_below(4) > 0, random_below(4) > 0};
+      gemm_case g = {n_pairs,
+                     random_below(20),
+                     columns,
+                     random_below(4) > 0,
+                     random_below(4) > 0,
+                     random_below(4) == 0,
+                     random_below(2) == 0};
       check_gemm_case(c, &g);
     }
   }
   for (int64_t c_in = 0; c_in <= 70; c_in++) {
-    gemm_case g = {random_below(40), c_in, t->lanes * (1 + random_below(2 * t->tile_vectors)), c_in % 2 == 0, true};
+    int64_t columns = t->lanes * (1 + random_below(2 * t->tile_vectors));
+    gemm_case g = {random_below(40), c_in, columns, c_in % 2 == 0, true, false, c_in % 4 < 2};
     check_gemm_case(c, &g);
+  }
+  // Widths that have code of their own, with both lists: every number of input and of output channels.
+  for (int64_t columns = t->lanes; columns <= 2 * panel; columns += t->lanes) {
+    for (int64_t c_in = 1; c_in <= 32; c_in += c_in < 16 ? 1 : 16) {
+      gemm_case g = {random_below(30), c_in, columns, true, true, false, true};
+      check_gemm_case(c, &g);
+    }
   }
 }
 
@@ -132,7 +147,7 @@ static void check_outer_case(const checker *c, int64_t n_pairs, int64_t c_in, in
 }
 
 static void check_outer_gemm_f32(const checker *c) {
-  for (int64_t c_in = 0; c_in <= 18; c_in++) {
+  for (int64_t c_in = 0; c_in <= 36; c_in += c_in < 18 ? 1 : 3) {
     for (int64_t c_out = 0; c_out <= 5 * c->level->lanes + 1; c_out++) {
       check_outer_case(c, random_below(12), c_in, c_out, (c_in + c_out) % 2 == 0);
     }

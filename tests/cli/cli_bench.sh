@@ -81,7 +81,7 @@ then
 fi
 
 # The ways there are: which was taken, and why the others were not.
-run 0 "${quick[@]}" --explain subm_conv3d:cin=4,cout=32,n=100 linear:n=100 subm_conv3d:cin=8,groups=8,n=100 relu:n=100
+run 0 "${quick[@]}" --explain subm_conv3d:cin=4,cout=64,n=100 linear:n=100 subm_conv3d:cin=8,groups=8,n=100 relu:n=100
 says stdout "  * row_gemm "
 says stdout "    depthwise        channels mix"
 says stdout "    gather_gemm      stands behind the one that was taken"

@@ -66,7 +66,7 @@ static void test_candidates(void **state) {
   lat_tensor_release(x);
   x = make_tensor(4);
   opts.groups = 1;
-  weight = weight_of(27, 4, 32);
+  weight = weight_of(27, 4, 64);
   assert_taken(x, &weight, &opts, "row_gemm");
   lat_tensor_release(x);
 }

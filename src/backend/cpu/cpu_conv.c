@@ -63,6 +63,13 @@ static void run_groups(const lat__cpu_conv_job *job, int32_t k, lat__gather_gemm
   }
 }
 
+/// Whether run_list writes every sum at once, so that none needs a zero first: linear on float32.
+static bool begins_fresh(const lat__cpu_conv_job *job) {
+  const lat__conv_desc *desc = job->desc;
+  return !desc->pairs && desc->n_kernels == 1 && desc->dtype == LAT_DTYPE_F32 && !job->packed->codes &&
+         !job->packed->depthwise;
+}
+
 /// sums += x W_k over one pair list.
 static void run_list(const lat__cpu_conv_job *job, const pair_list *list, int64_t first_row, int32_t k, float *sums,
                      float *widened) {
@@ -77,9 +84,10 @@ static void run_list(const lat__cpu_conv_job *job, const pair_list *list, int64_
         .in_rows = list->in_rows ? list->in_rows + p : NULL,
         .out_rows = list->out_rows ? list->out_rows + p : NULL,
         .n_pairs = n,
-        .n_ahead = list->n_ahead - p,
+        .n_ahead = list->in_rows ? list->n_ahead - p : desc->n_in - first_row - p,
         .y = list->out_rows ? sums : sums + p * columns,
         .y_stride = columns,
+        .fresh = begins_fresh(job),
     };
     int64_t first = list->in_rows ? 0 : (first_row + p) * c_in;
     if (widened) {
@@ -191,7 +199,7 @@ static void run_block(const lat__cpu_conv_job *job, int64_t block, int worker) {
       job->sums_at >= 0 ? lat__cpu_conv_scratch(job, worker, job->sums_at) : (float *)desc->y + first_row * desc->c_out;
   if (packed->by_rows) {
     lat__cpu_conv_rows_block(job, block, n_rows, worker, sums);
-  } else {
+  } else if (!begins_fresh(job)) {
     memset(sums, 0, (size_t)(n_rows * packed->columns) * sizeof *sums);
   }
   if (squares) memset(squares, 0, (size_t)(n_rows * packed->square_columns) * sizeof *squares);

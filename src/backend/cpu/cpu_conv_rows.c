@@ -9,14 +9,16 @@
 #include "core/checked.h"
 
 /// Few input channels, and so many output channels that loading and storing a row of sums for every edge costs more than
-/// sorting the edges (measured).
-static bool channels_fit(int64_t c_in, int64_t c_out) {
-  return c_in > 0 && (c_in <= 4 ? c_out >= 24 : c_in <= 8 && c_out >= 48);
+/// sorting the edges (measured). Lists of float32 rows have the better kernel while a row of sums is short.
+static bool channels_fit(const lat__conv_desc *desc) {
+  int64_t c_in = desc->c_in, c_out = desc->c_out;
+  if (c_in < 1 || c_in > 8) return false;
+  if (c_in <= 2 || (c_in <= 4 && desc->dtype != LAT_DTYPE_F32)) return c_out >= 24;
+  return c_in <= 4 ? c_out > 32 : c_out >= 48;
 }
 
 bool lat__cpu_conv_rows_fit(const lat__conv_desc *desc) {
-  return desc->pairs && !desc->pairs->repeats && desc->n_kernels > 0 && desc->groups <= 1 &&
-         channels_fit(desc->c_in, desc->c_out);
+  return desc->pairs && !desc->pairs->repeats && desc->n_kernels > 0 && desc->groups <= 1 && channels_fit(desc);
 }
 
 int64_t lat__cpu_conv_rows_most_edges(const lat__conv_desc *desc) {

@@ -36,12 +36,14 @@ typedef struct lat__gather_gemm_args {
   const int32_t *in_rows;   ///< row of x of every pair; NULL: row p
   const uint16_t *out_rows; ///< row of y of every pair, distinct; NULL: row p
   int64_t n_pairs;
-  int64_t n_ahead; ///< entries of in_rows that may be read, n_pairs or more: rows of lists to come, to prefetch
+  int64_t
+      n_ahead; ///< entries of in_rows (rows of x without it) that may be read, n_pairs or more: pairs to come, to prefetch
   const float *w;
   int64_t c_in;
   int64_t columns; ///< of y, a multiple of `lanes`
   float *y;
   int64_t y_stride;
+  bool fresh; ///< rows of y have no sums yet: they begin at +0, y is not read
 } lat__gather_gemm_args;
 
 /// Output rows, each with the list of its edges.
