@@ -105,6 +105,8 @@ int64_t lat__cpu_conv_packed_bytes(const lat__conv_packed *packed) {
 }
 
 bool lat__cpu_conv_packed_fits(const lat_context *context, const lat__conv_desc *desc, const lat__conv_packed *packed) {
-  bool by_rows = !desc->quantizes_x && lat__cpu_conv_rows_fit(desc);
-  return packed->kernels == lat__cpu_kernels_of(context->cpu_level) && packed->by_rows == by_rows;
+  const lat__cpu_products *products = lat__cpu_products_of(context->cpu_level);
+  bool in_panels = !desc->quantizes_x && !lat__cpu_conv_bf16_fits(desc, products);
+  return packed->kernels == lat__cpu_kernels_of(context->cpu_level) && packed->products == products &&
+         packed->by_rows == (in_panels && lat__cpu_conv_rows_fit(desc));
 }
