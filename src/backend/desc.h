@@ -39,6 +39,7 @@ typedef struct lat__pairs {
   int32_t *out_rows; ///< n_out: the output row at place p is out_rows[p], that of block b from b * LAT__PAIR_BLOCK_ROWS
                      ///< on; NULL: row p
   bool repeats;      ///< some list names an output row more than once
+  bool mirrored;     ///< inputs are outputs, and list (b, K - 1 - k) is list (b, k) with the ends exchanged
 } lat__pairs;
 
 /// The output row at a place.

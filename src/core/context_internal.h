@@ -46,7 +46,9 @@ struct lat_context {
   lat_log_level log_level;
   bool keeps_no_blocks;
   const lat__backend *backend;
-  int64_t first_edge;    ///< number of the first edge of a new relation: 0; a test of 64-bit numbers begins elsewhere
+  int64_t first_edge; ///< number of the first edge of a new relation: 0; a test of 64-bit numbers begins elsewhere
+  bool deals_rows;    ///< relations deal output rows to blocks in sorted order wherever they lie; else only those that
+                      ///< ascend, since convolutions read scattered rows slower. A test sets it
   lat__thread_pool pool; ///< unused with an executor
   size_t own_bytes;      ///< of this object, with the handles of its threads behind it
 

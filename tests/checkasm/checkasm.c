@@ -69,6 +69,7 @@ static void assert_same_bytes(const char *what, const void *got, const void *exp
 #include "checkasm/check_features.h"
 #include "checkasm/check_products.h"
 #include "checkasm/check_row_gemm.h"
+#include "checkasm/check_window.h"
 
 typedef struct slot_check {
   const char *name;

@@ -116,6 +116,7 @@ lat_status lat__box_tree_create(lat_context *context, const char *op, const lat_
   lat_status status = LAT_STATUS_OK;
   void *items = NULL, *nodes = NULL, *leaves = NULL;
   memset(out, 0, sizeof *out);
+  LAT_TRY(lat__cpu_order_need_tree(order), done);
   LAT_TRY(lat__alloc_items(context, op, count_items(order), sizeof(lat__box_item), &items), done);
   // Every node that is halved has two halves: fewer than two nodes for each leaf.
   LAT_TRY(lat__alloc_items(context, op, 2 * order->n_leaves, sizeof(lat__box_node), &nodes), done);

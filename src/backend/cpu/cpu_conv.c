@@ -188,6 +188,17 @@ static void run_squares(const lat__cpu_conv_job *job, const pair_list *list, int
   }
 }
 
+/// Asks for the rows of y that a block's sums will be copied to, a part with every kernel element: they lie anywhere, and
+/// the copying would wait for each.
+static void fetch_rows(const lat__conv_desc *desc, int64_t first_row, int64_t n_rows, int32_t k) {
+  size_t row_bytes = (size_t)desc->c_out * lat_dtype_bytes(desc->dtype_out);
+  int64_t end = n_rows * (k + 1) / desc->n_kernels;
+  for (int64_t r = n_rows * k / desc->n_kernels; r < end; r++) {
+    const char *row = (const char *)desc->y + (size_t)desc->pairs->out_rows[first_row + r] * row_bytes;
+    for (size_t at = 0; at < row_bytes; at += LAT_ALIGN) __builtin_prefetch(row + at, 1);
+  }
+}
+
 static void run_block(const lat__cpu_conv_job *job, int64_t block, int worker) {
   const lat__conv_desc *desc = job->desc;
   const lat__conv_packed *packed = job->packed;
@@ -205,6 +216,7 @@ static void run_block(const lat__cpu_conv_job *job, int64_t block, int worker) {
   if (squares) memset(squares, 0, (size_t)(n_rows * packed->square_columns) * sizeof *squares);
   for (int32_t k = 0; k < desc->n_kernels && (squares || !packed->by_rows); k++) {
     pair_list list = list_of(job, block, n_rows, k);
+    if (job->dealt_at >= 0) fetch_rows(desc, first_row, n_rows, k);
     if (packed->codes) {
       run_code_list(job, &list, first_row, k, sums);
     } else if (packed->bf16) {

@@ -177,6 +177,7 @@ lat_status lat__cpu_radius(lat_context *context, const lat__radius_desc *desc, l
                     .result = &result,
                     .limit = square > (double)FLT_MAX ? INFINITY : (float)square,
                     .max_neighbors = desc->max_neighbors ? desc->max_neighbors : INT64_MAX};
+  LAT_TRY(lat__cpu_order_need_tree(desc->source_order), done);
   LAT_TRY(lat__alloc_items(context, op, desc->n_queries + 1, sizeof(int64_t), &offsets), done);
   result.row_offsets = offsets;
   lat__parallel_for(context, desc->n_queries, QUERY_GRAIN, count_queries, &job);

@@ -209,7 +209,8 @@ static void widen(ranges *r, int axis, int32_t value) {
 /// The distinct inputs as cells, and their ranges.
 static lat_status list_inputs(lat_context *context, const lat__coord_order *order, cell_list *list, ranges *r) {
   void *cells = NULL;
-  lat_status status = lat__alloc_items(context, op, order->n_leaves, sizeof(cell), &cells);
+  lat_status status = lat__cpu_order_need_tree(order);
+  if (!status) status = lat__alloc_items(context, op, order->n_leaves, sizeof(cell), &cells);
   if (status) return status;
   *list = (cell_list){cells, order->n_leaves};
   for (int axis = 0; axis < 3; axis++) r->low[axis] = INT32_MAX, r->high[axis] = INT32_MIN;

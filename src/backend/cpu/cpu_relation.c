@@ -1,4 +1,5 @@
-// Kernel relations by walking two ordered coordinate trees side by side.
+// Kernel relations: by sweeps over keys (cpu_sweep.c), or, where coordinates span too much for keys or rows do not ascend, by
+// walking two ordered coordinate trees side by side.
 //
 // For a kernel element (ix, iy, iz) an output o looks for the input
 //
@@ -16,6 +17,7 @@
 #include "backend/cpu/cpu_backend.h"
 #include "backend/cpu/cpu_order.h"
 #include "backend/cpu/cpu_pair_lists.h"
+#include "backend/cpu/cpu_sweep.h"
 #include "core/alloc.h"
 #include "core/checked.h"
 #include "core/context_internal.h"
@@ -357,7 +359,7 @@ static lat_status sink_status(const lat__pair_sink *sink) {
   return lat_fail(sink->status, "relation: out of memory: a worker was refused room for pairs, expected some");
 }
 
-lat_status lat__cpu_relation_build(lat_context *context, const lat__relation_desc *desc, lat__pairs *out) {
+static lat_status build_by_walk(lat_context *context, const lat__relation_desc *desc, lat__pairs *out) {
   lat_status status = LAT_STATUS_OK;
   lat_triple size = desc->kernel_size, stride = desc->stride, padding = desc->padding, dilation = desc->dilation;
   bool from_zero = desc->taps_from_zero;
@@ -394,5 +396,27 @@ done:
   lat__free(context, sinks);
   lat__free(context, dense[0]);
   lat__free(context, dense[1]);
+  return status;
+}
+
+lat_status lat__cpu_relation_build(lat_context *context, const lat__relation_desc *desc, lat__pairs *out) {
+  lat_status status = LAT_STATUS_OK;
+  lat__sweep_plan plan;
+  bool fits = false;
+  LAT_TRY(lat__sweep_plan_open(context, desc, &plan, &fits), done);
+  if (!fits) {
+    LAT_TRY(lat__cpu_order_need_tree(desc->in_order), done);
+    LAT_TRY(lat__cpu_order_need_tree(desc->out_order), done);
+    status = build_by_walk(context, desc, out);
+    goto done;
+  }
+  lat__pairs pairs = {.n_in = desc->n_in};
+  LAT_TRY(lat__sweep_run(context, &plan, &pairs), done);
+  *out = pairs;
+  out->out_rows = plan.out_rows;
+  out->mirrored = plan.mirrored;
+  plan.out_rows = NULL;
+done:
+  lat__sweep_plan_close(context, &plan);
   return status;
 }

@@ -158,6 +158,21 @@ typedef struct lat__outer_gemm_args {
   int64_t y_stride;
 } lat__outer_gemm_args;
 
+/// Most places of a window, and entries that window_pairs may touch behind the end of its arrays.
+#define LAT__WINDOW_PLACES 8
+#define LAT__WINDOW_PAD 16
+
+/// Windows of consecutive outputs. Places 0, step, 2 step, ... of n_places have lists: place j the list j / step.
+typedef struct lat__window_args {
+  const uint32_t *lower; ///< (n,) first input that is not below the window
+  const uint8_t *hits;   ///< (n,) bit j: place j is taken
+  int64_t n;
+  uint32_t first; ///< number of output 0
+  int32_t n_places, step;
+  uint32_t *const *outs, *const *ins; ///< for each list
+  int64_t *counts;                    ///< for each list
+} lat__window_args;
+
 typedef struct lat__cpu_kernels {
   const char *level;     ///< "avx2"; NULL: this build lacks the level
   const char *gemm_name; ///< shape and level of gather_gemm_f32, e.g. "6x2v_avx2"

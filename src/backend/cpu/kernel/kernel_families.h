@@ -24,6 +24,7 @@
 #include "backend/cpu/kernel/points_template.h"
 #include "backend/cpu/kernel/row_gemm_template.h"
 #include "backend/cpu/kernel/row_lists_template.h"
+#include "backend/cpu/kernel/window_template.h"
 
 #define QUANTIZE_SLOT quantize_rows_i16
 #define QUANTIZE_CODE int16_t

@@ -198,4 +198,42 @@ static inline void v64_store(double *p, vf64 v) {
   _mm256_storeu_pd(p, v);
 }
 
+/// -1 in chosen lanes.
+typedef __m256i vpick;
+static inline vpick v_pick_bit(const uint8_t *p, int bit) {
+  __m256i lanes = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p));
+  return _mm256_srai_epi32(_mm256_slli_epi32(lanes, 31 - bit), 31);
+}
+static inline int v_pick_mask(vpick pick) {
+  return _mm256_movemask_ps(_mm256_castsi256_ps(pick));
+}
+static inline int64_t v_count(vpick pick) {
+  return __builtin_popcount((unsigned)v_pick_mask(pick));
+}
+static inline vi32 v_iota(uint32_t first) {
+  return _mm256_add_epi32(_mm256_set1_epi32((int)first), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+static inline vi32 v_iload(const uint32_t *p) {
+  return _mm256_loadu_si256((const __m256i *)(const void *)p);
+}
+static inline vi32 v_add_picked(vi32 v, vpick pick) {
+  return _mm256_sub_epi32(v, pick);
+}
+
+/// Four bits for each bit that is set in m: its number, the lowest first.
+#define V_NIBBLE(m, i) (((m) >> (i)&1u) * ((unsigned)(i) << 4 * __builtin_popcount((m) & ((1u << (i)) - 1u))))
+#define V_NIBBLES(m)                                                                                                   \
+  (V_NIBBLE(m, 0) | V_NIBBLE(m, 1) | V_NIBBLE(m, 2) | V_NIBBLE(m, 3) | V_NIBBLE(m, 4) | V_NIBBLE(m, 5) |               \
+   V_NIBBLE(m, 6) | V_NIBBLE(m, 7))
+#define V_NIBBLES_4(m) V_NIBBLES((m) + 0u), V_NIBBLES((m) + 1u), V_NIBBLES((m) + 2u), V_NIBBLES((m) + 3u)
+#define V_NIBBLES_16(m) V_NIBBLES_4(m), V_NIBBLES_4((m) + 4u), V_NIBBLES_4((m) + 8u), V_NIBBLES_4((m) + 12u)
+#define V_NIBBLES_64(m) V_NIBBLES_16(m), V_NIBBLES_16((m) + 16u), V_NIBBLES_16((m) + 32u), V_NIBBLES_16((m) + 48u)
+static const uint32_t v_picked_lanes[256] = {V_NIBBLES_64(0u), V_NIBBLES_64(64u), V_NIBBLES_64(128u),
+                                             V_NIBBLES_64(192u)};
+static inline void v_append(uint32_t *p, vi32 v, vpick pick) {
+  __m256i nibbles = _mm256_set1_epi32((int)v_picked_lanes[v_pick_mask(pick)]);
+  __m256i lanes = _mm256_srlv_epi32(nibbles, _mm256_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28)); // bits 0 to 2 count
+  _mm256_storeu_si256((__m256i *)(void *)p, _mm256_permutevar8x32_epi32(v, lanes));
+}
+
 #endif

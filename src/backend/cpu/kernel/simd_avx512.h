@@ -151,4 +151,27 @@ static inline void v64_store(double *p, vf64 v) {
   _mm512_storeu_pd(p, v);
 }
 
+typedef __mmask16 vpick;
+static inline vpick v_pick_bit(const uint8_t *p, int bit) {
+  __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)p);
+  return _mm_test_epi8_mask(bytes, _mm_set1_epi8((char)(1 << bit)));
+}
+static inline int64_t v_count(vpick pick) {
+  return __builtin_popcount(pick);
+}
+static inline vi32 v_iota(uint32_t first) {
+  return _mm512_add_epi32(_mm512_set1_epi32((int)first),
+                          _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
+}
+static inline vi32 v_iload(const uint32_t *p) {
+  return _mm512_loadu_si512(p);
+}
+static inline vi32 v_add_picked(vi32 v, vpick pick) {
+  return _mm512_mask_add_epi32(v, pick, v, _mm512_set1_epi32(1));
+}
+/// In a register first: the instruction that compresses into memory is slow on CPUs by AMD.
+static inline void v_append(uint32_t *p, vi32 v, vpick pick) {
+  _mm512_storeu_si512(p, _mm512_maskz_compress_epi32(pick, v));
+}
+
 #endif

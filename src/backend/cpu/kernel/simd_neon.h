@@ -170,4 +170,37 @@ static inline void v64_store(double *p, vf64 v) {
   vst1q_f64(p, v);
 }
 
+/// -1 in chosen lanes.
+typedef uint32x4_t vpick;
+static inline vpick v_pick_bit(const uint8_t *p, int bit) {
+  uint32_t four;
+  memcpy(&four, p, sizeof four);
+  uint32x4_t lanes = vmovl_u16(vget_low_u16(vmovl_u8(vcreate_u8(four))));
+  return vtstq_u32(lanes, vdupq_n_u32(1u << bit));
+}
+static inline int64_t v_count(vpick pick) {
+  return (int64_t)vaddvq_u32(vshrq_n_u32(pick, 31));
+}
+static inline vi32 v_iota(uint32_t first) {
+  static const uint32_t steps[4] = {0, 1, 2, 3};
+  return vreinterpretq_s32_u32(vaddq_u32(vdupq_n_u32(first), vld1q_u32(steps)));
+}
+static inline vi32 v_iload(const uint32_t *p) {
+  return vreinterpretq_s32_u32(vld1q_u32(p));
+}
+static inline vi32 v_add_picked(vi32 v, vpick pick) {
+  return vreinterpretq_s32_u32(vsubq_u32(vreinterpretq_u32_s32(v), pick));
+}
+/// Lane by lane: every one is written, and written over when it was not chosen.
+static inline void v_append(uint32_t *p, vi32 v, vpick pick) {
+  uint32x4_t lanes = vreinterpretq_u32_s32(v), steps = vshrq_n_u32(pick, 31);
+  vst1q_lane_u32(p, lanes, 0);
+  p += vgetq_lane_u32(steps, 0);
+  vst1q_lane_u32(p, lanes, 1);
+  p += vgetq_lane_u32(steps, 1);
+  vst1q_lane_u32(p, lanes, 2);
+  p += vgetq_lane_u32(steps, 2);
+  vst1q_lane_u32(p, lanes, 3);
+}
+
 #endif

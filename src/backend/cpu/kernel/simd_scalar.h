@@ -170,4 +170,30 @@ static inline void v64_store(double *p, vf64 v) {
   *p = v;
 }
 
+/// Chosen lanes: those whose byte has a bit set.
+typedef uint32_t vpick;
+static inline vpick v_pick_bit(const uint8_t *p, int bit) {
+  return (uint32_t)*p >> bit & 1u;
+}
+static inline int64_t v_count(vpick pick) {
+  return pick;
+}
+
+/// first, first + 1, ...
+static inline vi32 v_iota(uint32_t first) {
+  return (int32_t)first;
+}
+static inline vi32 v_iload(const uint32_t *p) {
+  return (int32_t)*p;
+}
+/// One more in the chosen lanes.
+static inline vi32 v_add_picked(vi32 v, vpick pick) {
+  return (int32_t)((uint32_t)v + pick);
+}
+/// The chosen lanes side by side; what follows them, up to V_LANES entries, is anything.
+static inline void v_append(uint32_t *p, vi32 v, vpick pick) {
+  (void)pick;
+  *p = (uint32_t)v;
+}
+
 #endif
