@@ -101,7 +101,7 @@ def draw_channels(lines, pyplot):
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(12, 4.5))
     times = series(lines, "channels", name, lambda line, item: int(item["cin"]), lambda line: line["ms_median"])
     rates = series(lines, "channels", name, lambda line, item: int(item["cin"]), lambda line: line["gflops"])
-    peaks = [line["fma_peak_gflops"] for line in lines if line["picture"] == "channels"]
+    peaks = [line["peak_gflops"] for line in lines if line["picture"] == "channels" and line["peak"] == "fma"]
     edges = next(line["edges"] for line in lines if line["picture"] == "channels")
     widths = sorted({x for points in times.values() for x, _ in points})
     draw(left, times, ("channels", "ms", f"3x3x3 layer, {edges} edges, one thread"),

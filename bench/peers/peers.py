@@ -72,7 +72,7 @@ class Lattice:
             options.append("--cpu-time")
         line = json.loads(self.call("bench", "--json", *options, f"{problem},threads={threads}"))
         answer = {"run": {"median": line["ms_median"], "min": line["ms_min"]}, "edges": line["edges"],
-                  "how": line["algorithm"], "gflops": line["gflops"], "peak": line["fma_peak_gflops"], "products": None}
+                  "how": line["algorithm"], "gflops": line["gflops"], "peak": line["peak_gflops"], "products": None}
         if line["gflops"]:
             answer["products"] = line["gflops"] * line["ms_median"] * 1e6 / 2
         for key in ("map", "first"):
@@ -347,6 +347,9 @@ def main():
         return 2
     with open(os.path.join(HERE, "peer_problems.txt"), encoding="utf-8") as file:
         problems = [line.strip() for line in file if line.strip() and not line.startswith("#") and options.only in line]
+    if not problems:
+        say(f"no problem of peer_problems.txt contains '{options.only}'")
+        return 2
     lattice = Lattice(options)
     pythons, missing = find_pythons(options)
     pythons.pop("minkowski", None)  # no worker: see peer_published.py
