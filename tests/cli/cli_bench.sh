@@ -160,6 +160,14 @@ says "$(echo history/*.jsonl)" '"commit": "first"'
 says "$(echo history/*.jsonl)" '"clock": "cpu"'
 python3 "$root/bench/compare.py" --self-test >/dev/null || fail "compare.py --self-test"
 python3 "$root/bench/peers/peers.py" --self-test >/dev/null || fail "peers.py --self-test"
+if [ -r "${LATTICE_SHARED:-$root/../shared}/bench/cpu_lidar.bin" ]; then
+  LATTICE_SHARED=${LATTICE_SHARED:-$root/../shared} python3 "$root/bench/peers/peers.py" --program "$program" --no-install \
+    --threads 1 --rounds 1 --repeats 1 --seconds 0.001 --only conv3d:cin=32,cout=64 minkowski >stdout 2>stderr ||
+    { fail "peers.py cannot read what lattice bench prints"; cat stderr; }
+  says stdout '| MinkowskiEngine 0.5.4 (scaled) |'
+else
+  echo "skipped: no shared data: peers.py beside lattice bench"
+fi
 python3 "$root/bench/compare.py" history/*.jsonl "$(echo history/*.jsonl)@first" >/dev/null || fail "compare.py: a run differs from itself"
 
 [ $failures = 0 ] && echo "bench: all checks passed"
