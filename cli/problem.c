@@ -150,11 +150,12 @@ static lat_status find_op(const char *name, problem_op *out) {
   char known[512] = "";
   size_t used = 0;
   for (int i = 0; i < PROBLEM_N_OPS; i++) {
-    if (strcmp(problem_rule(i)->name, name) == 0) {
+    const char *candidate = problem_rule((problem_op)i)->name;
+    if (strcmp(candidate, name) == 0) {
       *out = (problem_op)i;
       return LAT_STATUS_OK;
     }
-    used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", used ? ", " : "", problem_rule(i)->name);
+    used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", used ? ", " : "", candidate);
   }
   return lat_fail(LAT_STATUS_INVALID_ARGUMENT, "problem: unknown operator: got '%.80s', expected one of %s", name,
                   known);
